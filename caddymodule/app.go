@@ -1,0 +1,222 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-comet/caddy-comet/internal/source"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App holds the settings of all hubs. It needs no configuration: without any
+// there is one hub, `default`, with the built-in settings.
+//
+// A hub is an isolated set of channels; hubs share nothing. Once a hub is
+// declared here, every `comet` and `comet_publish` handler must name the one
+// that it serves, so that no tenant can meet another by omission.
+type App struct {
+	// Settings for every hub that does not have its own.
+	Settings
+
+	// The hubs by name. A name is made of letters, digits, dots, dashes and
+	// underscores, begins with a letter or digit and has at most 64 characters.
+	Hubs map[string]*HubConfig `json:"hubs,omitempty"`
+
+	logger *zap.Logger
+
+	mu sync.Mutex
+	// uses are the hubs that this generation mentions.
+	uses map[string]*hubUse
+	// servers are those on which the hook for the process's end is set.
+	servers map[*caddyhttp.Server]struct{}
+	generation
+}
+
+// HubConfig are the settings of one hub.
+type HubConfig struct {
+	Settings
+
+	// The files that feed the hub.
+	Watch []Watch `json:"watch,omitempty"`
+}
+
+// Watch names files that feed a hub.
+type Watch struct {
+	// The files: an absolute path with at most one `*`, in its last element. The
+	// `*` is the channel's name; without one the file's base name without its
+	// extension is.
+	Glob string `json:"glob"`
+
+	// What an event is: `touches` (a newer modification time, without data),
+	// `content` (the file's new content) or `lines` (each line that is
+	// appended). Default: `touches`.
+	What string `json:"what,omitempty"`
+}
+
+// hubUse is what a generation asks of one hub.
+type hubUse struct {
+	hub      *sharedHub
+	settings Settings
+	watches  []source.Watch
+	// limits are those that the hub's block and its handlers set, to tell when
+	// two disagree.
+	limits Settings
+	// directives counts the comet handlers that serve the hub.
+	directives int
+}
+
+// defaultHub is the one hub of a configuration that declares none.
+const defaultHub = "default"
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "comet", New: func() caddy.Module { return new(App) }}
+}
+
+var hubName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// Provision checks the settings and refers to the hubs. It touches nothing that
+// a running configuration uses.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Logger()
+	a.uses = make(map[string]*hubUse)
+	a.servers = make(map[*caddyhttp.Server]struct{})
+	a.generation.retire = make(chan struct{})
+	if err := a.Settings.check(); err != nil {
+		return err
+	}
+	for name, config := range a.Hubs {
+		if !hubName.MatchString(name) {
+			return fmt.Errorf("hub %q: a hub's name has letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 64 characters at most", name)
+		}
+		if config == nil {
+			config = new(HubConfig)
+			a.Hubs[name] = config
+		}
+		if err := config.check(); err != nil {
+			return fmt.Errorf("hub %s: %w", name, err)
+		}
+		use, err := a.use(name)
+		if err != nil {
+			return err
+		}
+		if err := a.watch(name, use, config.Watch); err != nil {
+			return err
+		}
+	}
+	return registerMetrics(ctx.GetMetricsRegistry())
+}
+
+// errNoHub names what to write where a hub must be named and is not.
+var errNoHub = errors.New("no hub is named")
+
+// serve has a handler's hub taken into use and returns what it needs of it. name
+// may be empty in a configuration without declared hubs.
+func (a *App) serve(name string, settings Settings, watches []Watch) (*hubUse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case len(a.Hubs) == 0 && name == "":
+		name = defaultHub
+	case len(a.Hubs) == 0 && name != defaultHub:
+		return nil, fmt.Errorf("hub %q is not declared; add to the global options: comet { hub %s }", name, name)
+	case name == "":
+		return nil, fmt.Errorf("%w, and hubs are declared in the global options: add one of %s", errNoHub, strings.Join(a.hubNames(), ", "))
+	case len(a.Hubs) > 0 && a.Hubs[name] == nil:
+		return nil, fmt.Errorf("hub %q is not declared; declared are %s", name, strings.Join(a.hubNames(), ", "))
+	}
+	if err := settings.check(); err != nil {
+		return nil, err
+	}
+	use, err := a.use(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, limit := range []struct {
+		name          string
+		earlier, here int
+		set           *int
+	}{
+		{"max_holds", use.limits.MaxHolds, settings.MaxHolds, &use.limits.MaxHolds},
+		{"max_channels", use.limits.MaxChannels, settings.MaxChannels, &use.limits.MaxChannels},
+	} {
+		if limit.earlier != 0 && limit.here != 0 && limit.earlier != limit.here {
+			return nil, fmt.Errorf("%s is %d here and %d elsewhere for the same hub %s: set it once", limit.name, limit.here, limit.earlier, name)
+		}
+		*limit.set = or(limit.here, limit.earlier)
+	}
+	use.settings = use.limits.over(use.settings)
+	if err := a.watch(name, use, watches); err != nil {
+		return nil, err
+	}
+	return use, nil
+}
+
+// use returns the generation's use of a hub, new if need be.
+func (a *App) use(name string) (*hubUse, error) {
+	if use := a.uses[name]; use != nil {
+		return use, nil
+	}
+	shared, err := referHub(name)
+	if err != nil {
+		return nil, fmt.Errorf("hub %s: %w", name, err)
+	}
+	use := &hubUse{hub: shared, settings: a.Settings}
+	if config := a.Hubs[name]; config != nil {
+		use.settings = config.Settings.over(a.Settings)
+		use.limits = Settings{MaxHolds: config.MaxHolds, MaxChannels: config.MaxChannels}
+	}
+	a.uses[name] = use
+	return use, nil
+}
+
+// watch adds watches to a hub's. The same one twice is one; files that would
+// feed two hubs are refused, for one tenant would hear another.
+func (a *App) watch(name string, use *hubUse, watches []Watch) error {
+	for _, config := range watches {
+		w, err := source.ParseWatch(config.Glob, config.What)
+		if err != nil {
+			return err
+		}
+		for other, u := range a.uses {
+			for _, o := range u.watches {
+				if other != name && w.Overlaps(o) {
+					return fmt.Errorf("watch %s of hub %s and watch %s of hub %s match the same files: one file feeds one hub", w.Glob, name, o.Glob, other)
+				}
+			}
+		}
+		if !slices.Contains(use.watches, w) {
+			use.watches = append(use.watches, w)
+		}
+	}
+	return nil
+}
+
+func (a *App) hubNames() []string { return slices.Sorted(maps.Keys(a.Hubs)) }
+
+func (a *App) sharedHubs() []*sharedHub {
+	shared := make([]*sharedHub, 0, len(a.uses))
+	for _, name := range slices.Sorted(maps.Keys(a.uses)) {
+		shared = append(shared, a.uses[name].hub)
+	}
+	return shared
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,258 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-comet/caddy-comet/internal/dialect"
+	"github.com/caddy-comet/caddy-comet/internal/hold"
+)
+
+func init() {
+	caddy.RegisterModule(new(Comet))
+}
+
+// Comet holds the comet requests of a site: long polls and event streams. A
+// held request costs the site behind it nothing; it is answered when something
+// is published on a channel that it follows.
+//
+// All requests that reach the handler are its own, except those by which a
+// dialect publishes: they go on to the site, whose publishing (touching a file)
+// is seen from here.
+type Comet struct {
+	// The language that the clients speak: `native` (JSON polls and
+	// server-sent events, channels in the path) or `novcomet` (the protocol of
+	// NovComet.js). Default: `native`.
+	Dialect string `json:"dialect,omitempty"`
+
+	// The hub that the clients follow. Needed once hubs are declared in the
+	// `comet` app, and only then allowed.
+	Hub string `json:"hub,omitempty"`
+
+	// Files that feed the hub.
+	Watch []Watch `json:"watch,omitempty"`
+
+	// How long a poll waits if nothing happens. Default: the hub's.
+	Hold caddy.Duration `json:"hold,omitempty"`
+
+	// Answers publish requests of the dialect here instead of passing them to
+	// the site: a GET that changes something, so only for sites where anybody
+	// may publish. With `novcomet` it touches the watched file.
+	AnswerPublish bool `json:"answer_publish,omitempty"`
+
+	// Sets the hub's max_holds, for configurations that have no global block.
+	MaxHolds int `json:"max_holds,omitempty"`
+
+	// Sets the hub's max_channels, likewise.
+	MaxChannels int `json:"max_channels,omitempty"`
+
+	app     *App
+	use     *hubUse
+	dialect dialect.Dialect
+	touch   *touchFile
+	logger  *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Comet) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.comet", New: func() caddy.Module { return new(Comet) }}
+}
+
+// nativeDialect is the dialect of a directive that names none.
+const nativeDialect = "native"
+
+// Provision refers to the hub.
+func (c *Comet) Provision(ctx caddy.Context) error {
+	c.logger = ctx.Logger()
+	c.Dialect = or(c.Dialect, nativeDialect)
+	var ok bool
+	if c.dialect, ok = dialect.New(c.Dialect, dialect.Options{AnswerPublish: c.AnswerPublish}); !ok {
+		return fmt.Errorf("dialect %q is not known%s", c.Dialect, didYouMean(c.Dialect, dialect.Names()))
+	}
+	app, err := ctx.App("comet")
+	if err != nil {
+		return err
+	}
+	c.app = app.(*App)
+	settings := Settings{Hold: c.Hold, MaxHolds: c.MaxHolds, MaxChannels: c.MaxChannels}
+	if c.use, err = c.app.serve(c.Hub, settings, c.Watch); err != nil {
+		return err
+	}
+	c.use.directives++
+	if c.AnswerPublish {
+		if c.touch, err = newTouchFile(c.Dialect, c.Watch); err != nil {
+			return err
+		}
+	}
+	c.app.onShutdown(ctx)
+	return nil
+}
+
+// maxBody is how much of a held request's body is read, and thrown away.
+const maxBody = 64 << 10
+
+// ServeHTTP holds the request, or passes it on.
+func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	ask, err := c.dialect.Read(r)
+	if errors.Is(err, dialect.ErrPass) {
+		return next.ServeHTTP(w, r)
+	}
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Allow", allowed)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", allowed)
+		return c.refuse(w, "method", http.StatusMethodNotAllowed, "this address is for listening, by GET; publishing goes to comet_publish")
+	}
+	if err != nil {
+		var bad *dialect.Error
+		if errors.As(err, &bad) {
+			return c.refuse(w, "request", bad.Status, bad.Text)
+		}
+		return err
+	}
+	if ask.Publish != "" {
+		return c.touch.serve(w, ask.Publish, c.logger)
+	}
+	if status, text := drain(w, r); status != 0 {
+		return c.refuse(w, "request", status, text)
+	}
+	return c.hold(w, r, ask)
+}
+
+const allowed = "GET, HEAD, OPTIONS"
+
+// hold waits with the request and keeps the books.
+func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) error {
+	wait := c.use.settings.hold()
+	if c.Hold != 0 {
+		wait = time.Duration(c.Hold)
+	}
+	wait = dialect.Jitter(wait, 0.2)
+	if ask.Wait != dialect.Default {
+		wait = min(wait, ask.Wait)
+	}
+	h := hold.Hold{
+		Hub: c.use.hub.Hub, Channels: ask.Channels, Since: ask.Since, Answer: ask.Answer,
+		Wait: wait, Heartbeat: c.use.settings.heartbeat(),
+		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
+	}
+	transport := "poll"
+	if ask.Answer.Stream() {
+		transport = "sse"
+	}
+	labels := []string{c.use.hub.name, c.Dialect, transport}
+	m := metrics()
+	m.opened.WithLabelValues(labels...).Inc()
+	held := m.held.WithLabelValues(labels...)
+	held.Inc()
+	defer held.Dec()
+
+	began := time.Now()
+	report, err := h.Serve(w, r)
+	if err != nil {
+		return c.refuse(w, "request", http.StatusBadRequest, err.Error())
+	}
+	waited := time.Since(began)
+	m.answered.WithLabelValues(append(labels, string(report.Outcome))...).Inc()
+	if report.Outcome == hold.Denied {
+		m.denied.WithLabelValues(c.use.hub.name, "limit").Inc()
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Set(zap.String("comet", string(report.Outcome)))
+	}
+	if entry := c.logger.Check(zapcore.DebugLevel, "held request ended"); entry != nil {
+		entry.Write(zap.Strings("hold", labels), zap.String("outcome", string(report.Outcome)),
+			zap.Int("channels", len(ask.Channels)), zap.Int("events", report.Events), zap.Duration("waited", waited))
+	}
+	return nil
+}
+
+// refuse answers a request that cannot be held, in a sentence. The client is a
+// program, and whoever wrote it reads the answer in the browser's console, so it
+// is not left to the site's error pages.
+func (c *Comet) refuse(w http.ResponseWriter, reason string, status int, text string) error {
+	metrics().denied.WithLabelValues(c.use.hub.name, reason).Inc()
+	writeText(w, status, text)
+	return nil
+}
+
+func writeText(w http.ResponseWriter, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n")
+}
+
+// drain reads the body that a request for listening should not have. net/http
+// notices that a client hangs up only after the body was read to its end.
+func drain(w http.ResponseWriter, r *http.Request) (status int, text string) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return 0, ""
+	}
+	_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil:
+		return 0, ""
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge, "a request for listening needs no body; this one is too large"
+	}
+	return http.StatusBadRequest, "the request's body did not arrive"
+}
+
+// didYouMean names the word that was probably meant, or all that there are.
+func didYouMean(word string, known []string) string {
+	slices.Sort(known)
+	best, bestDistance := "", len(word)/2+1
+	for _, k := range known {
+		if d := distance(strings.ToLower(word), k); d < bestDistance {
+			best, bestDistance = k, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
+	}
+	return "; known are " + strings.Join(known, ", ")
+}
+
+// distance is how many letters must be changed, added or left out to make one
+// word of the other (Levenshtein's).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		previous := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := previous
+			if a[i] != b[j] {
+				cost = 1 + min(previous, row[j], row[j+1])
+			}
+			previous, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Comet)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Comet)(nil)
+)

@@ -1,0 +1,167 @@
+package caddymodule
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-comet/caddy-comet/internal/hold"
+	"github.com/caddy-comet/caddy-comet/internal/source"
+)
+
+// generation is an App's life between Start and Stop.
+type generation struct {
+	// retire is closed when the generation ends.
+	retire   chan struct{}
+	stopOnce sync.Once
+	// started says that hubs were in use, so that they linger.
+	started bool
+	// added are the watches that this generation added, by hub. Only those are
+	// its to remove: the same ones of another generation must stay.
+	added map[string][]source.Watch
+}
+
+// onShutdown has all holds answered when the process ends, on the servers that
+// hold some. Only a server's own hook comes in time: the http app waits for held
+// requests before it stops, and apps stop in no order.
+func (a *App) onShutdown(ctx caddy.Context) {
+	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.servers[srv]; ok {
+		return
+	}
+	a.servers[srv] = struct{}{}
+	srv.RegisterOnShutdown(func() {
+		if caddy.Exiting() {
+			stopHolds()
+		}
+	})
+	if srv.WriteTimeout > 0 {
+		a.logger.Warn("the server's write timeout cuts held requests; a hold must be shorter, or leave \"timeouts { write }\" unset",
+			zap.Duration("write_timeout", time.Duration(srv.WriteTimeout)), zap.Strings("listen", srv.Listen))
+	}
+}
+
+// Start puts this generation's settings in force and watches its files. The
+// generation before it still runs, so that no watch has a gap.
+func (a *App) Start() error {
+	process.mu.Lock()
+	if process.files == nil {
+		process.files = source.NewFiles(source.Config{})
+	}
+	files := process.files
+	process.running = append(process.running, a)
+	setLoggerLocked()
+	process.mu.Unlock()
+
+	a.started = true
+	a.added = make(map[string][]source.Watch)
+	for name, use := range a.uses {
+		use.hub.SetLimits(use.settings.limits())
+		for _, w := range use.watches {
+			if warning := w.Warning(); warning != "" {
+				a.logger.Warn("watched files may be invisible", zap.String("hub", name), zap.String("cause", warning))
+			}
+			if err := files.Add(name, w, &fileSink{use.hub}); err != nil {
+				_ = a.Stop() // Caddy stops only apps that started
+				return fmt.Errorf("hub %s: %w", name, err)
+			}
+			a.added[name] = append(a.added[name], w)
+		}
+	}
+	if use := a.uses[defaultHub]; use != nil && len(a.Hubs) == 0 && use.directives > 1 {
+		a.logger.Info("all comet directives share one hub; declare hubs in the global options to keep sites apart",
+			zap.String("hub", defaultHub), zap.Int("directives", use.directives))
+	}
+	a.warnOfRewrites()
+	return nil
+}
+
+// Stop ends the generation: streams that it holds come to their end, and the
+// settings of the generation that goes on (a newer one, or the old one when a
+// start failed) are in force.
+func (a *App) Stop() error {
+	a.stopOnce.Do(a.stop)
+	return nil
+}
+
+func (a *App) stop() {
+	close(a.retire)
+	process.mu.Lock()
+	files := process.files
+	process.running = slices.DeleteFunc(process.running, func(b *App) bool { return a == b })
+	running := slices.Clone(process.running)
+	setLoggerLocked()
+	process.mu.Unlock()
+
+	for name, watches := range a.added {
+		for _, w := range watches {
+			files.Remove(name, w)
+		}
+	}
+	for name := range a.uses {
+		for _, b := range slices.Backward(running) {
+			if other := b.uses[name]; other != nil {
+				other.hub.SetLimits(other.settings.limits())
+				break
+			}
+		}
+	}
+	switch {
+	case caddy.Exiting():
+		stopHolds()
+	case a.started && len(running) == 0:
+		go awaitExit(a.sharedHubs())
+	}
+}
+
+// Cleanup gives the references to the hubs back. It also ends what Caddy does
+// not stop: a generation whose own app never started, while its server already
+// held requests, and one whose configuration failed after its start.
+func (a *App) Cleanup() error {
+	if a.retire == nil {
+		return nil // not even provisioned
+	}
+	_ = a.Stop()
+	for name, use := range a.uses {
+		var linger time.Duration
+		if a.started && !caddy.Exiting() {
+			linger = use.settings.limits().HistoryAge
+		}
+		releaseHub(name, linger)
+	}
+	a.uses = nil
+	return nil
+}
+
+// awaitExit answers the holds of a generation that nobody followed, if the
+// process ends while there are still some. The hooks of its own servers have
+// run, no other server has any, and Caddy tells nobody else before it waits for
+// the held requests.
+func awaitExit(shared []*sharedHub) {
+	tick := time.NewTicker(exitLook)
+	defer tick.Stop()
+	for range tick.C {
+		if caddy.Exiting() {
+			stopHolds()
+			return
+		}
+		held := slices.ContainsFunc(shared, func(s *sharedHub) bool { return s.Stats().Holds > 0 })
+		if !held || len(runningHubs()) > 0 {
+			return
+		}
+	}
+}
+
+// exitLook is how often awaitExit looks: well below hold.StopSpread, within
+// which the answers go out.
+const exitLook = hold.StopSpread / 8

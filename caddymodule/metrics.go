@@ -1,0 +1,100 @@
+package caddymodule
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// meters are the process's own figures; they live as long as it does, so that a
+// reload does not set counters back. What the hubs count is read from them when
+// somebody asks (hubCollector). No label is ever a channel, an address or a
+// user: their number would not be bounded.
+type meters struct {
+	held           *prometheus.GaugeVec
+	opened         *prometheus.CounterVec
+	answered       *prometheus.CounterVec
+	denied         *prometheus.CounterVec
+	publishSeconds *prometheus.HistogramVec
+}
+
+var metrics = sync.OnceValue(func() *meters {
+	const namespace, subsystem = "caddy", "comet"
+	hold := []string{"hub", "dialect", "transport"}
+	return &meters{
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "held",
+			Help: "Requests held now.",
+		}, hold),
+		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "opened_total",
+			Help: "Requests that began to be held.",
+		}, hold),
+		answered: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "answered_total",
+			Help: "Held requests that ended, by how.",
+		}, append(hold, "outcome")),
+		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "denied_total",
+			Help: "Requests and events that were refused, by why.",
+		}, []string{"hub", "reason"}),
+		publishSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "publish_seconds",
+			Help:    "Time from an event's publishing to the last write to those who waited for it.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 30},
+		}, []string{"hub"}),
+	}
+})
+
+// registerMetrics adds all figures to a config generation's registry.
+func registerMetrics(registry *prometheus.Registry) error {
+	m := metrics()
+	for _, c := range []prometheus.Collector{m.held, m.opened, m.answered, m.denied, m.publishSeconds, hubCollector{}} {
+		var already prometheus.AlreadyRegisteredError
+		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
+			return err
+		}
+	}
+	return nil
+}
+
+// hubCollector reads the figures that hubs and file watches keep themselves.
+type hubCollector struct{}
+
+var (
+	eventsDesc     = prometheus.NewDesc("caddy_comet_events_total", "Events published, by source.", []string{"hub", "source"}, nil)
+	deliveriesDesc = prometheus.NewDesc("caddy_comet_deliveries_total", "Deliveries given to held requests.", []string{"hub"}, nil)
+	channelsDesc   = prometheus.NewDesc("caddy_comet_channels", "Channels in use now.", []string{"hub"}, nil)
+	historyDesc    = prometheus.NewDesc("caddy_comet_history_bytes", "Size of all events kept.", []string{"hub"}, nil)
+	watchesDesc    = prometheus.NewDesc("caddy_comet_watches", "File watches, by how they notice a change.", []string{"mode"}, nil)
+	overflowsDesc  = prometheus.NewDesc("caddy_comet_watch_overflows_total", "Times that the kernel dropped file events and all files were looked at instead.", nil, nil)
+)
+
+func (hubCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{eventsDesc, deliveriesDesc, channelsDesc, historyDesc, watchesDesc, overflowsDesc} {
+		ch <- d
+	}
+}
+
+func (hubCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, h := range runningHubs() {
+		s := h.Stats()
+		for source, n := range s.Published {
+			ch <- prometheus.MustNewConstMetric(eventsDesc, prometheus.CounterValue, float64(n), h.name, source)
+		}
+		ch <- prometheus.MustNewConstMetric(deliveriesDesc, prometheus.CounterValue, float64(s.Delivered), h.name)
+		ch <- prometheus.MustNewConstMetric(channelsDesc, prometheus.GaugeValue, float64(s.Channels), h.name)
+		ch <- prometheus.MustNewConstMetric(historyDesc, prometheus.GaugeValue, float64(s.HistoryBytes), h.name)
+	}
+	modes := map[string]int{"inotify": 0, "polling": 0}
+	var overflows int64
+	for _, w := range watching() {
+		modes[w.Mode]++
+		overflows = max(overflows, w.Overflows)
+	}
+	for mode, n := range modes {
+		ch <- prometheus.MustNewConstMetric(watchesDesc, prometheus.GaugeValue, float64(n), mode)
+	}
+	ch <- prometheus.MustNewConstMetric(overflowsDesc, prometheus.CounterValue, float64(overflows))
+}

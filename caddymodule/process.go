@@ -1,0 +1,132 @@
+package caddymodule
+
+import (
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/log"
+	"github.com/caddy-comet/caddy-comet/internal/source"
+)
+
+// hubs are the hubs of the process by name. Each config generation that
+// mentions a hub has one reference to it; a generation that ends gives its
+// references back only after the history's age, so that a hub which a reload
+// removed and another brings back has lost nothing.
+var hubs = caddy.NewUsagePool()
+
+// sharedHub is a hub in the pool. It is keyed by its name alone: settings
+// change with generations, the hub stays.
+type sharedHub struct {
+	name string
+	*hub.Hub
+}
+
+// Destruct ends the hub when nobody refers to it any more.
+func (s *sharedHub) Destruct() error { return s.Close() }
+
+// referHub returns the hub of that name with one more reference.
+func referHub(name string) (*sharedHub, error) {
+	v, _, err := hubs.LoadOrNew(name, func() (caddy.Destructor, error) {
+		h, err := hub.New(hub.Config{
+			Log:    log.NewMemory(nil),
+			Limits: hub.DefaultLimits(),
+			OnFanout: func(d time.Duration) {
+				metrics().publishSeconds.WithLabelValues(name).Observe(d.Seconds())
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &sharedHub{name, h}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*sharedHub), nil
+}
+
+// releaseHub gives a reference back after linger.
+func releaseHub(name string, linger time.Duration) {
+	if linger <= 0 {
+		_, _ = hubs.Delete(name)
+		return
+	}
+	time.AfterFunc(linger, func() { _, _ = hubs.Delete(name) })
+}
+
+// findHub returns the hub of that name if a configuration mentions it.
+func findHub(name string) (*sharedHub, bool) {
+	for _, s := range runningHubs() {
+		if s.name == name {
+			return s, true
+		}
+	}
+	return nil, false
+}
+
+// process is what generations share besides the hubs.
+var process struct {
+	mu sync.Mutex
+	// running are the started generations, the newest last. During a reload
+	// there are two.
+	running []*App
+	// files watches files for all hubs. It is made when the first generation
+	// starts.
+	files *source.Files
+	// logger is the newest generation's, for what is nobody's own.
+	logger *zap.Logger
+
+	// stop is closed when the process ends.
+	stop     chan struct{}
+	stopOnce sync.Once
+}
+
+func init() {
+	process.stop = make(chan struct{})
+	process.logger = zap.NewNop()
+}
+
+// setLoggerLocked has what lives longer than a generation log where the newest
+// running one does: an older one's files may be closed.
+func setLoggerLocked() {
+	if len(process.running) == 0 {
+		return
+	}
+	process.logger = process.running[len(process.running)-1].logger.Named("files")
+	process.files.SetLogger(process.logger)
+}
+
+func processLogger() *zap.Logger {
+	process.mu.Lock()
+	defer process.mu.Unlock()
+	return process.logger
+}
+
+// stopHolds has every hold of every generation answered.
+func stopHolds() { process.stopOnce.Do(func() { close(process.stop) }) }
+
+// runningHubs returns the hubs of the newest started generation, in the order
+// of their names.
+func runningHubs() []*sharedHub {
+	process.mu.Lock()
+	defer process.mu.Unlock()
+	if len(process.running) == 0 {
+		return nil
+	}
+	return process.running[len(process.running)-1].sharedHubs()
+}
+
+// watching returns the state of all file watches.
+func watching() []source.Status {
+	process.mu.Lock()
+	files := process.files
+	process.mu.Unlock()
+	if files == nil {
+		return nil
+	}
+	return files.Status()
+}

@@ -1,0 +1,142 @@
+package caddymodule
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+)
+
+// Settings are what a hub can be told. In every field zero means "as given one
+// level above": a hub takes what it does not set from the app, and the app from
+// the built-in defaults.
+type Settings struct {
+	// How much each channel keeps for clients that come back.
+	History *History `json:"history,omitempty"`
+
+	// How much all channels of the hub keep together, in bytes. The oldest
+	// events go first. Default: 64 MiB.
+	MaxHistory int64 `json:"max_history,omitempty"`
+
+	// The largest data of one event, in bytes. Default: 1 MiB.
+	MaxEvent int `json:"max_event,omitempty"`
+
+	// How many requests may be held at once. Who comes then is told to come
+	// back later. Default: 100000.
+	MaxHolds int `json:"max_holds,omitempty"`
+
+	// How many channels there may be at once. Default: 100000.
+	MaxChannels int `json:"max_channels,omitempty"`
+
+	// How long a poll waits if nothing happens, give or take a fifth, so that
+	// polls which came together do not come back together. Default: 25s,
+	// because proxies and load balancers cut a silent request after 30 to 60
+	// seconds.
+	Hold caddy.Duration `json:"hold,omitempty"`
+
+	// After how long a stream that has nothing to say sends a sign of life.
+	// Default: 20s.
+	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
+}
+
+// History says how much a channel keeps. An event goes when any of the three is
+// exceeded, but not in its first five seconds, unless Bytes demands it.
+type History struct {
+	// How many events. Default: 100. A negative number keeps none.
+	Count int `json:"count,omitempty"`
+	// For how long. Default: 10m.
+	Age caddy.Duration `json:"age,omitempty"`
+	// How many bytes, counting 160 bytes besides each event's data.
+	// Default: 1 MiB.
+	Bytes int64 `json:"bytes,omitempty"`
+}
+
+const (
+	defaultHold      = 25 * time.Second
+	defaultHeartbeat = 20 * time.Second
+)
+
+// over returns s with what it leaves open taken from base.
+func (s Settings) over(base Settings) Settings {
+	s.History = s.History.over(base.History)
+	s.MaxHistory = or(s.MaxHistory, base.MaxHistory)
+	s.MaxEvent = or(s.MaxEvent, base.MaxEvent)
+	s.MaxHolds = or(s.MaxHolds, base.MaxHolds)
+	s.MaxChannels = or(s.MaxChannels, base.MaxChannels)
+	s.Hold = or(s.Hold, base.Hold)
+	s.Heartbeat = or(s.Heartbeat, base.Heartbeat)
+	return s
+}
+
+func (h *History) over(base *History) *History {
+	if h == nil {
+		return base
+	}
+	if base == nil {
+		return h
+	}
+	return &History{
+		Count: or(h.Count, base.Count), Age: or(h.Age, base.Age), Bytes: or(h.Bytes, base.Bytes),
+	}
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// check reports the first setting that makes no sense.
+func (s Settings) check() error {
+	if h := s.History; h != nil {
+		if h.Age < 0 || h.Bytes < 0 {
+			return fmt.Errorf("history: age and bytes cannot be negative; for no history write \"history off\" (count -1)")
+		}
+	}
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{
+		{"max_history", s.MaxHistory}, {"max_event", int64(s.MaxEvent)},
+		{"max_holds", int64(s.MaxHolds)}, {"max_channels", int64(s.MaxChannels)},
+		{"hold", int64(s.Hold)}, {"heartbeat", int64(s.Heartbeat)},
+	} {
+		if n.value < 0 {
+			return fmt.Errorf("%s cannot be negative", n.name)
+		}
+	}
+	if s.Hold != 0 && time.Duration(s.Hold) < time.Second {
+		return fmt.Errorf("hold %s: a poll must wait at least 1s, or clients ask without a pause", time.Duration(s.Hold))
+	}
+	if s.Heartbeat != 0 && time.Duration(s.Heartbeat) < time.Second {
+		return fmt.Errorf("heartbeat %s: at least 1s", time.Duration(s.Heartbeat))
+	}
+	return nil
+}
+
+// limits returns the hub's limits.
+func (s Settings) limits() hub.Limits {
+	l := hub.DefaultLimits()
+	if h := s.History; h != nil {
+		l.HistoryCount = max(0, or(h.Count, l.HistoryCount))
+		l.HistoryAge = or(time.Duration(h.Age), l.HistoryAge)
+		l.HistoryBytes = or(h.Bytes, l.HistoryBytes)
+	}
+	l.TotalBytes = or(s.MaxHistory, l.TotalBytes)
+	l.EventBytes = or(s.MaxEvent, l.EventBytes)
+	l.Holds = or(s.MaxHolds, l.Holds)
+	l.Channels = or(s.MaxChannels, l.Channels)
+	return l
+}
+
+func (s Settings) hold() time.Duration {
+	return or(time.Duration(s.Hold), defaultHold)
+}
+
+func (s Settings) heartbeat() time.Duration {
+	return or(time.Duration(s.Heartbeat), defaultHeartbeat)
+}

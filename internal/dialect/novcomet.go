@@ -1,0 +1,214 @@
+package dialect
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+)
+
+// novComet is the dialect of "Real time notifications with PHP" (seed S0/S1):
+// a page's JavaScript asks with the second of its last news for each channel,
+// PHP publishes by touching a file.
+//
+//	GET /comet.php?&subscribed[a]=1795242510&subscribed[b]=1795242511&1795242599
+//	  → {"s":0} when nothing happened
+//	  → {"s":1,"k":{"a":1795242560}} when it did
+//	GET /comet.php?&publish=a → the site's own PHP, which touches the file
+type novComet struct {
+	answerPublish bool
+}
+
+func newNovComet(o Options) Dialect { return novComet{o.AnswerPublish} }
+
+// Read implements [Dialect]. It reads the query as PHP does, because what it
+// passes on PHP reads again: a request that is a publish here and a subscription
+// there would hold a PHP worker after all.
+func (n novComet) Read(r *http.Request) (Ask, error) {
+	q, err := parseNovComet(r.URL.RawQuery)
+	if err != nil {
+		return Ask{}, err
+	}
+	if q.publish != "" {
+		if err := checkNovCometID(q.publish); err != nil {
+			return Ask{}, err
+		}
+		if !n.answerPublish {
+			return Ask{}, ErrPass
+		}
+		return Ask{Publish: q.publish}, nil
+	}
+	if len(q.ids) == 0 {
+		return Ask{}, badRequest("nothing is subscribed; ask as in ?subscribed[news]=0")
+	}
+	return Ask{
+		Channels: q.ids, Since: hub.AfterStamps(q.times),
+		Wait: Default, Answer: novCometAnswer{},
+	}, nil
+}
+
+type novCometQuery struct {
+	publish string
+	ids     []string
+	times   []int64
+}
+
+// maxInputVars is PHP's max_input_vars: PHP does not see what comes later.
+const maxInputVars = 1000
+
+// parseNovComet reads subscribed[…] and publish out of a query, the last one of
+// each name as PHP does. Whatever else is there (the page's clock as a bare
+// number, a cache buster) is nobody's business.
+func parseNovComet(raw string) (novCometQuery, error) {
+	var q novCometQuery
+	if strings.Count(raw, "&") >= maxInputVars {
+		return q, badRequest("the query has %d parts; PHP reads %d", strings.Count(raw, "&")+1, maxInputVars)
+	}
+	index := make(map[string]int)
+	for part := range strings.SplitSeq(raw, "&") {
+		key, value, _ := strings.Cut(part, "=")
+		name, subscript, subscripted := phpName(key)
+		switch {
+		case name == "publish":
+			if q.publish = ""; !subscripted { // publish[]=a is no text for PHP
+				text, err := url.QueryUnescape(value)
+				if err != nil {
+					return q, badRequest("publish=%s is not percent-encoded as it should be", shorten(value))
+				}
+				q.publish = text
+			}
+		case name == "subscribed" && !subscripted && key != part:
+			return q, badRequest("subscribed needs a name, as in subscribed[news]=0")
+		case name == "subscribed" && subscripted:
+			if err := checkNovCometID(subscript); err != nil {
+				return q, err
+			}
+			t, err := novCometTime(value)
+			if err != nil {
+				return q, err
+			}
+			if i, ok := index[subscript]; ok {
+				q.times[i] = t
+				continue
+			}
+			index[subscript] = len(q.ids)
+			q.ids = append(q.ids, subscript)
+			q.times = append(q.times, t)
+		}
+	}
+	return q, nil
+}
+
+// phpName splits the key of a query as PHP does (php_register_variable_ex): it
+// ends at a NUL, leading spaces are dropped, space and dot are underscores, and
+// name[sub] is an array's element. More than one subscript is given back as part
+// of the first, where it is no valid name.
+func phpName(key string) (name, subscript string, subscripted bool) {
+	text, err := url.QueryUnescape(key)
+	if err != nil {
+		return "", "", false
+	}
+	text, _, _ = strings.Cut(text, "\x00")
+	text = strings.TrimLeft(text, " ")
+	name, rest, bracket := strings.Cut(text, "[")
+	name = strings.NewReplacer(" ", "_", ".", "_").Replace(name)
+	if !bracket {
+		return name, "", false
+	}
+	subscript, after, closed := strings.Cut(rest, "]")
+	if !closed {
+		return name + "_" + rest, "", false
+	}
+	if strings.HasPrefix(after, "[") {
+		subscript += "]" + after
+	}
+	return name, subscript, true
+}
+
+// maxNovCometID is the longest name of a channel in this dialect.
+const maxNovCometID = 128
+
+// checkNovCometID reports why a text is no channel's name. The site's PHP makes
+// a file's name of it, so it is no path and no hidden file; and it has nothing
+// that FILTER_SANITIZE_STRING takes away, which could leave PHP with an empty
+// name and so with a subscription.
+func checkNovCometID(id string) error {
+	switch {
+	case id == "":
+		return badRequest("a name is missing, as in subscribed[news]=0")
+	case len(id) > maxNovCometID:
+		return badRequest("the name %s has %d bytes; the limit is %d", shorten(id), len(id), maxNovCometID)
+	case !utf8.ValidString(id):
+		return badRequest("the name %s is not UTF-8", shorten(id))
+	case id[0] == '.':
+		return badRequest("the name %s begins with a dot", shorten(id))
+	}
+	for _, r := range id {
+		if unicode.IsControl(r) || strings.ContainsRune(`/\<>[]"'&`+"`", r) {
+			return badRequest("the name %s has the character %q, which no file of a channel has", shorten(id), r)
+		}
+	}
+	return nil
+}
+
+// novCometTime reads a client's second as the seed's PHP does: what is no digit
+// or sign is dropped (FILTER_SANITIZE_NUMBER_INT), what is nothing then is 0,
+// which means now. A second that no clock ever shows is now, too.
+func novCometTime(text string) (int64, error) {
+	text, err := url.QueryUnescape(text)
+	if err != nil {
+		return 0, badRequest("the time %s is not percent-encoded as it should be", shorten(text))
+	}
+	digits := strings.Map(func(r rune) rune {
+		if (r >= '0' && r <= '9') || r == '-' || r == '+' {
+			return r
+		}
+		return -1
+	}, text)
+	digits = strings.TrimPrefix(digits, "+")
+	if strings.HasPrefix(digits, "-") {
+		return 0, badRequest("the time %s is before 1970; send the second of the last answer, or 0 for now", shorten(text))
+	}
+	if i := strings.IndexAny(digits, "+-"); i >= 0 {
+		digits = digits[:i]
+	}
+	t, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0, nil
+	}
+	return t, nil
+}
+
+// novCometAnswer writes what the seed's comet.php printed.
+type novCometAnswer struct{}
+
+func (novCometAnswer) Stream() bool                                { return false }
+func (novCometAnswer) ContentType() string                         { return "application/json" }
+func (novCometAnswer) Class() string                               { return "novcomet" }
+func (novCometAnswer) Open(hub.Cursor) []byte                      { return nil }
+func (novCometAnswer) Idle(hub.Cursor) []byte                      { return []byte(`{"s":0}`) }
+func (a novCometAnswer) Bye(at hub.Cursor, _ time.Duration) []byte { return a.Idle(at) }
+
+func (novCometAnswer) Events(d *hub.Delivery) []byte {
+	b := []byte(`{"s":1,"k":{`)
+	for i, e := range d.Events {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, e.Channel)
+		b = append(b, ':')
+		b = strconv.AppendInt(b, e.Stamp, 10)
+	}
+	return append(b, "}}"...)
+}
+
+// Full answers "nothing happened": the seed's JavaScript never asks again after
+// an error, and comes back in a second after this.
+func (a novCometAnswer) Full(string, time.Duration) (int, []byte) {
+	return 200, a.Idle(hub.Cursor{})
+}

@@ -1,0 +1,107 @@
+package dialect
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+)
+
+// nativeSSE answers with server-sent events (WHATWG HTML, section 9.2): the
+// event's data as it stands, its type, and the cursor as the id, which browsers
+// send back by themselves as Last-Event-ID.
+type nativeSSE struct{}
+
+func (nativeSSE) Stream() bool        { return true }
+func (nativeSSE) ContentType() string { return "text/event-stream" }
+func (nativeSSE) Class() string       { return "native sse" }
+
+func (nativeSSE) Events(d *hub.Delivery) []byte {
+	b := make([]byte, 0, 256)
+	if d.Gap {
+		// The id of a gap is where the stream goes on if no event follows it.
+		at := d.Cursor
+		if len(d.Events) > 0 {
+			at.Seq = d.Events[0].Seq - 1
+		}
+		b = appendID(b, at)
+		b = append(b, "event: gap\ndata: \n\n"...)
+	}
+	for _, e := range d.Events {
+		b = appendID(b, hub.Cursor{Epoch: d.Cursor.Epoch, Seq: e.Seq})
+		if e.Type != hub.DefaultType {
+			b = append(b, "event: "...)
+			b = append(b, lineBreaks.Replace(e.Type)...)
+			b = append(b, '\n')
+		}
+		b = appendData(b, e.Data)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+// Open begins with the retry time, so that a lost server is not besieged, and
+// the position. An id alone is no event, but browsers remember it.
+func (s nativeSSE) Open(at hub.Cursor) []byte {
+	b := appendRetry(nil, retryMin)
+	if at != (hub.Cursor{}) {
+		b = appendID(b, at)
+	}
+	return append(b, '\n')
+}
+
+// Idle is the heartbeat: the position again, which is no event.
+func (nativeSSE) Idle(at hub.Cursor) []byte {
+	return append(appendID(nil, at), '\n')
+}
+
+func (nativeSSE) Bye(at hub.Cursor, retry time.Duration) []byte {
+	return append(appendID(appendRetry(nil, retry), at), '\n')
+}
+
+// Full answers 200, because any other status makes a browser's EventSource give
+// up for ever.
+func (nativeSSE) Full(reason string, retry time.Duration) (int, []byte) {
+	b := append([]byte(": "), lineBreaks.Replace(reason)...)
+	b = append(b, '\n')
+	return 200, append(appendRetry(b, retry), '\n')
+}
+
+// retryMin is after how long a browser comes back when the connection was lost.
+const retryMin = 2 * time.Second
+
+func appendID(b []byte, c hub.Cursor) []byte {
+	b = append(b, "id: "...)
+	b = c.Append(b)
+	return append(b, '\n')
+}
+
+func appendRetry(b []byte, d time.Duration) []byte {
+	b = append(b, "retry: "...)
+	b = strconv.AppendInt(b, Jitter(d, 0.5).Milliseconds(), 10)
+	return append(b, '\n')
+}
+
+// appendData appends data as data fields, a line each. CR, LF and CRLF all end
+// a line for an event stream, and so for us. What is not UTF-8 goes as base64,
+// since the format has nothing else.
+func appendData(b []byte, data []byte) []byte {
+	if !utf8.Valid(data) {
+		b = append(b, "data: "...)
+		b = base64.StdEncoding.AppendEncode(b, data)
+		return append(b, '\n')
+	}
+	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	text = strings.ReplaceAll(text, "\r", "\n")
+	for line := range strings.SplitSeq(text, "\n") {
+		b = append(b, "data: "...)
+		b = append(b, line...)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")

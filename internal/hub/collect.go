@@ -1,0 +1,183 @@
+package hub
+
+import (
+	"container/heap"
+	"slices"
+)
+
+// The largest delivery: whoever has more to catch up with gets it in pieces,
+// and memory stays bounded whatever the history holds.
+const (
+	maxDeliveryEvents = 1000
+	maxDeliveryBytes  = 4 << 20
+)
+
+// collectLocked returns what the history holds behind the subscription's
+// position and moves the position there, or returns nil.
+func (s *Sub) collectLocked() *Delivery {
+	if s.stamps {
+		return s.collectStampsLocked()
+	}
+	h := s.hub
+	gap := s.gap
+	var one [1][]*Event
+	lists := one[:0]
+	for i := range s.members {
+		m := &s.members[i]
+		found := m.ch.after(m.pos)
+		switch {
+		case s.all:
+			found = found[max(0, len(found)-h.limits.HistoryCount):]
+			m.pos = m.ch.newest()
+			if len(found) > 0 {
+				m.pos = found[0].Seq - 1
+			}
+			m.pos = max(m.pos, m.ch.floor)
+		case m.pos < m.ch.floor:
+			gap = true
+			m.pos = m.ch.floor
+		}
+		if len(found) > 0 {
+			lists = append(lists, found)
+		}
+	}
+	s.gap, s.all = false, false
+	if len(lists) == 0 && !gap {
+		return nil
+	}
+	events, more := merge(lists)
+	cursor := s.cursorLocked()
+	if more {
+		cursor.Seq = events[len(events)-1].Seq
+	}
+	var d *Delivery
+	if len(s.members) == 1 && !gap {
+		d = h.shareLocked(s.members[0].ch, events)
+	} else {
+		d = &Delivery{Events: slices.Clone(events), Cursor: cursor, Gap: gap}
+	}
+	s.moveLocked(d.Cursor.Seq)
+	return d
+}
+
+// cursorLocked is the position when nothing is left to deliver.
+func (s *Sub) cursorLocked() Cursor {
+	seq := s.hub.head
+	for i := range s.members {
+		seq = max(seq, s.members[i].pos)
+	}
+	return Cursor{s.hub.epoch, seq}
+}
+
+// positionLocked is the position behind the last delivery. Where a gap has not
+// been told yet it is the zero Cursor, which is answered with one.
+func (s *Sub) positionLocked() Cursor {
+	if s.gap || len(s.members) == 0 {
+		return Cursor{}
+	}
+	seq := s.members[0].pos
+	for _, m := range s.members {
+		seq = min(seq, m.pos)
+	}
+	return Cursor{s.hub.epoch, seq}
+}
+
+// moveLocked moves the subscription behind seq in all its channels.
+func (s *Sub) moveLocked(seq uint64) {
+	for i := range s.members {
+		s.members[i].pos = max(s.members[i].pos, seq)
+	}
+}
+
+// collectStampsLocked is collectLocked for positions that are stamps. The
+// events stand for their channels' stamps and have no data.
+func (s *Sub) collectStampsLocked() *Delivery {
+	var events []*Event
+	for i := range s.members {
+		m := &s.members[i]
+		if m.risenLocked() {
+			m.takeStampLocked(m.ch.stamp)
+			events = append(events, m.ch.stampEvent())
+		}
+	}
+	if events == nil {
+		return nil
+	}
+	return &Delivery{Events: events, Cursor: s.cursorLocked()}
+}
+
+// risenLocked reports whether the channel's stamp has risen for a client. What
+// was no news is told to those alone who named an older stamp.
+func (m *member) risenLocked() bool {
+	switch {
+	case m.ch.newsStamp > m.behind:
+		return true
+	case m.ch.stamp <= m.behind:
+		return false
+	case m.asked != 0 && m.asked < m.ch.stamp:
+		return true
+	}
+	m.behind = m.ch.stamp
+	return false
+}
+
+// takeStampLocked moves behind a stamp, which from here on a client has.
+func (m *member) takeStampLocked(stamp int64) {
+	m.asked, m.behind = stamp, stamp
+	if stamp == m.ch.stamp {
+		m.ch.stampTaken = true
+	}
+}
+
+// merge returns the oldest events of all lists in their order, as many as one
+// delivery takes but at least one, and whether there are more. Each list is in
+// order. The result may be a part of the only list.
+func merge(lists eventLists) (events []*Event, more bool) {
+	if len(lists) == 1 {
+		n := fitting(lists[0])
+		return lists[0][:n], n < len(lists[0])
+	}
+	heap.Init(&lists)
+	size := 0
+	for len(lists) > 0 {
+		e := lists[0][0]
+		size += len(e.Data)
+		if len(events) == maxDeliveryEvents || (len(events) > 0 && size > maxDeliveryBytes) {
+			return events, true
+		}
+		events = append(events, e)
+		if lists[0] = lists[0][1:]; len(lists[0]) == 0 {
+			heap.Pop(&lists)
+		} else {
+			heap.Fix(&lists, 0)
+		}
+	}
+	return events, false
+}
+
+// fitting returns how many of the events one delivery takes, at least one.
+func fitting(events []*Event) int {
+	size := 0
+	for i, e := range events {
+		size += len(e.Data)
+		if i == maxDeliveryEvents || (i > 0 && size > maxDeliveryBytes) {
+			return i
+		}
+	}
+	return len(events)
+}
+
+// eventLists is a heap of lists, the one with the oldest event on top.
+type eventLists [][]*Event
+
+func (l eventLists) Len() int           { return len(l) }
+func (l eventLists) Less(i, j int) bool { return l[i][0].Seq < l[j][0].Seq }
+func (l eventLists) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
+func (l *eventLists) Push(x any)        { *l = append(*l, x.([]*Event)) }
+func (l *eventLists) Pop() any {
+	last := len(*l) - 1
+	x := (*l)[last]
+	(*l)[last] = nil
+	*l = (*l)[:last]
+	return x
+}

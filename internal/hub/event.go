@@ -1,0 +1,61 @@
+package hub
+
+import "time"
+
+// DefaultType is the type of an event whose publisher named none, the same
+// word that the EventSource API uses (WHATWG HTML, section 9.2).
+const DefaultType = "message"
+
+// Draft is an event as its publisher hands it over, before the [Log] has given
+// it a place.
+type Draft struct {
+	// Channel is where the event happened; see [CheckChannel].
+	Channel string
+	// Type names the event for clients that tell events apart. Empty means
+	// [DefaultType].
+	Type string
+	// ContentType is the media type of Data. Empty means text/plain.
+	ContentType string
+	// Data is the event's content and must not be changed afterwards. It may
+	// be empty: a touch says only that something happened.
+	Data []byte
+	// ID makes a repeated publish harmless: a second draft with the same
+	// channel and ID is answered with the first one's place and wakes nobody.
+	// Empty means that the draft is never a repetition.
+	ID string
+	// Changed is when the thing itself says that it changed (a file's
+	// modification time). It feeds the stamp alone. Zero means now.
+	Changed time.Time
+	// Quiet says that the draft is no news: it was there before anybody looked.
+	// It sets the stamp and stands in the history, but wakes nobody: who waits
+	// gets it with the next event that is news, or when it rests.
+	Quiet bool
+	// StampOnly says that there is no event, only a new stamp.
+	StampOnly bool
+	// StampTaken says that a client may have the channel's last stamp. The hub
+	// sets it, in its copy of the draft.
+	StampTaken bool
+	// Kept says that a thing stands behind the channel (a file exists), so that
+	// the channel must not be forgotten until [Hub.Gone].
+	Kept bool
+	// Source says where the draft came from ("file", "post", …). It is a
+	// metric's label, so it comes from a short fixed list.
+	Source string
+}
+
+// Event is one thing that happened, with its place in the hub's order. Events
+// are shared between all who read them and never change.
+type Event struct {
+	Channel string
+	// Seq is the event's place in the order of the whole hub, from 1.
+	Seq uint64
+	// Time is when the log took the event.
+	Time time.Time
+	// Stamp is the event's virtual second, for dialects whose clock is whole
+	// seconds; see [NextStamp].
+	Stamp int64
+	// Type is never empty.
+	Type        string
+	ContentType string
+	Data        []byte
+}

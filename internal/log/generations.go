@@ -1,0 +1,31 @@
+package log
+
+// generations is a map that forgets. It holds the limit's newest keys, and up
+// to as many older ones: when the young generation is full it becomes the old
+// one, and what was old and not asked for since is gone. So forgetting costs
+// nothing per key, and no clock is needed.
+type generations[K comparable, V any] struct {
+	limit      int
+	young, old map[K]V
+}
+
+func (g *generations[K, V]) get(k K) (V, bool) {
+	if v, ok := g.young[k]; ok {
+		return v, true
+	}
+	v, ok := g.old[k]
+	if ok {
+		g.set(k, v)
+	}
+	return v, ok
+}
+
+func (g *generations[K, V]) set(k K, v V) {
+	if g.young == nil {
+		g.young = make(map[K]V)
+	}
+	if _, ok := g.young[k]; !ok && len(g.young) >= g.limit {
+		g.old, g.young = g.young, make(map[K]V)
+	}
+	g.young[k] = v
+}

@@ -1,0 +1,130 @@
+package source
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/afero"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+)
+
+var (
+	errTooLarge   = errors.New("larger than an event may be")
+	errNotRegular = errors.New("not a regular file")
+)
+
+// view is one look at a directory on behalf of one watch.
+type view struct {
+	d   *dir
+	w   *watcher
+	now time.Time
+	// first: this watch never saw the directory before.
+	first bool
+	// told: inotify named the file that is looked at.
+	told bool
+	out  batch
+	// inodes are the names of the directory's files, if somebody asked.
+	inodes map[uint64]string
+	// limit is what MaxEvent said when it was first asked.
+	limit int
+}
+
+// wasBefore tells what was there before we looked from news. Where the
+// directory was there at the time of Add, all that precedes the first look was
+// before; that it came later means that things in it may be new.
+func (v *view) wasBefore(s sight) bool {
+	if !v.first {
+		return false
+	}
+	added := v.w.added
+	if v.w.late {
+		// A file's time comes from a clock that may be a tick behind ours.
+		added = added.Add(-tick)
+		return s.mtime < added.UnixNano()
+	}
+	return s.mtime <= added.UnixNano()
+}
+
+// give adds a draft. The data must be the caller's to give away.
+func (v *view) give(name string, s sight, data []byte, before bool) {
+	channel, ok := v.w.watch.Channel(name)
+	if !ok {
+		return
+	}
+	d := hub.Draft{Channel: channel, Data: data, Changed: s.changed(), Source: "file"}
+	if v.w.watch.What != Touches {
+		d.ContentType = contentType(name, data)
+	}
+	v.out.add(d, before, v.flush)
+}
+
+func (v *view) gone(name string) {
+	if channel, ok := v.w.watch.Channel(name); ok {
+		v.flush()
+		v.w.tell(func(sink Sink) { sink.Gone(channel) })
+	}
+}
+
+func (v *view) flush() {
+	if len(v.out.drafts) == 0 {
+		return
+	}
+	out := v.out
+	v.out = batch{}
+	v.w.tell(func(sink Sink) {
+		if out.observe {
+			sink.Observe(out.drafts)
+		} else {
+			sink.Publish(out.drafts)
+		}
+	})
+}
+
+// defaultMaxEvent stands in for a sink without a limit: we do need one.
+const defaultMaxEvent = 1 << 20
+
+func (v *view) maxEvent() int {
+	if v.limit == 0 {
+		v.limit = defaultMaxEvent
+		v.w.tell(func(sink Sink) {
+			if n := sink.MaxEvent(); n > 0 {
+				v.limit = n
+			}
+		})
+	}
+	return v.limit
+}
+
+// look has k look at one file.
+func (v *view) look(k kind, name string) {
+	switch s, ok, err := v.d.stat(name); {
+	case err != nil: // not known to be there, nor to be gone
+	case ok:
+		k.saw(v, name, s)
+	default:
+		k.missing(v, name)
+	}
+}
+
+// open opens a regular file. Its errors are told.
+func (v *view) open(name string) (afero.File, sight, error) {
+	f, err := v.d.fs.Open(name)
+	if err != nil {
+		v.d.unreadable(v, name, err)
+		return nil, sight{}, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRegular // it was swapped in since the stat; the next one ignores it
+	}
+	if err != nil {
+		f.Close()
+		return nil, sight{}, err
+	}
+	v.d.readable(v, name)
+	return f, v.d.sightOf(info), nil
+}
+
+// stopped says that nobody wants the answer any more.
+func (v *view) stopped() bool { return v.d.ctx.Err() != nil || v.w.isRemoved() }
