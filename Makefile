@@ -1,13 +1,39 @@
-.PHONY: build demo deps
+# Two commands do everything on a Debian machine with Go: `make demo` and `make test`.
+.PHONY: build demo test check deps fuzz
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 1m
 
 # bin/caddy: Caddy's standard modules and caddy-comet.
 build:
 	go build -o bin/caddy ./cmd/caddy
 
-# What the demo needs from Debian.
-deps:
-	integration/install.sh php tools
-
-# The demo, until Ctrl-C. Needs Go, and installs php-fpm if missing.
+# The demo, until Ctrl-C. Installs php-fpm if it is missing.
 demo:
 	php-demo/run.sh
+
+# What the demo and the tests need from Debian.
+deps:
+	integration/install.sh php apache nginx chromium tools
+
+# Every test, with the race detector, against the real php-fpm, Apache, nginx and browser.
+test: deps check
+	go test -race -timeout 20m ./...
+
+# What needs no running: format, vet, staticcheck, other systems, the shell scripts.
+check:
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt-clean:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	GOOS=darwin go vet ./cmd/... ./caddymodule/... ./internal/...
+	GOOS=windows go vet ./cmd/... ./caddymodule/... ./internal/...
+	shellcheck integration/install.sh php-demo/run.sh .ci/run
+
+# Every fuzz target for FUZZTIME each.
+fuzz:
+	@set -e; for package in $$(go list ./internal/... ./caddymodule/...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done

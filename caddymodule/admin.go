@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -85,9 +87,10 @@ func currentStatus() status {
 			Opened: stats.Opened, Delivered: stats.Delivered, Published: stats.Published,
 		})
 	}
-	for _, w := range watching() {
-		s.Watches = append(s.Watches, w)
-	}
+	s.Watches = append(s.Watches, watching()...)
+	slices.SortFunc(s.Watches, func(a, b source.Status) int {
+		return cmp.Or(strings.Compare(a.Hub, b.Hub), strings.Compare(a.Glob, b.Glob), strings.Compare(string(a.What), string(b.What)))
+	})
 	return s
 }
 

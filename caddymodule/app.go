@@ -39,8 +39,9 @@ type App struct {
 	mu sync.Mutex
 	// uses are the hubs that this generation mentions.
 	uses map[string]*hubUse
-	// servers are those on which the hook for the process's end is set.
-	servers map[*caddyhttp.Server]struct{}
+	// servers are those on which the hook for the process's end is set, and
+	// whether a comet directive stands there.
+	servers map[*caddyhttp.Server]bool
 	generation
 }
 
@@ -92,7 +93,7 @@ var hubName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.uses = make(map[string]*hubUse)
-	a.servers = make(map[*caddyhttp.Server]struct{})
+	a.servers = make(map[*caddyhttp.Server]bool)
 	a.generation.retire = make(chan struct{})
 	if err := a.Settings.check(); err != nil {
 		return err

@@ -45,7 +45,7 @@ func (o options) parse(d *caddyfile.Dispenser, of string) error {
 		case !ok:
 			return d.Errf("unknown subdirective %q of %s%s", name, of, didYouMean(name, slices.Collect(maps.Keys(o))))
 		case seen[name] && !opt.many:
-			return d.Errf("%s is set twice in one %s block; keep one", name, of)
+			return d.Errf("%s is set twice in %s; keep one", name, of)
 		}
 		seen[name] = true
 		if err := opt.read(d); err != nil {
@@ -102,7 +102,7 @@ func size[T int | int64](v *T) option {
 			return err
 		}
 		n, err := humanize.ParseBytes(a[0])
-		if err != nil || n < 1 || n > 1<<40 {
+		if err != nil || n < 1 || n > maxSize {
 			return d.Errf("%q is no size; write one as in 512KiB or 64MiB", a[0])
 		}
 		*v = T(n)
@@ -133,6 +133,13 @@ func watchOption(v *[]Watch) option {
 	}}
 }
 
+// maxSize bounds every size, so that none overflows.
+const maxSize = 1 << 40
+
+// hasUnit reports whether a size ends in its unit. "1,000" and "1.5" do not, and
+// most likely are a count.
+func hasUnit(size string) bool { return strings.ContainsAny(size[len(size)-1:], "bBkKmMgGtTi") }
+
 // historyOption reads `history off` or `history <count> <age> <size>`, any of
 // them in any order: they are told apart by their units.
 func historyOption(v **History) option {
@@ -153,7 +160,7 @@ func historyOption(v **History) option {
 				twice, h.Count = h.Count != 0, n
 			} else if t, err := caddy.ParseDuration(arg); err == nil && t > 0 {
 				twice, h.Age = h.Age != 0, caddy.Duration(t)
-			} else if b, err := humanize.ParseBytes(arg); err == nil && b > 0 && b <= 1<<40 {
+			} else if b, err := humanize.ParseBytes(arg); err == nil && b > 0 && b <= maxSize && hasUnit(arg) {
 				twice, h.Bytes = h.Bytes != 0, int64(b)
 			} else {
 				return d.Errf("history: %q is no count (100), age (10m) or size (1MiB); for none write history off", arg)
@@ -246,10 +253,8 @@ func parseComet(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	a := d.RemainingArgs()
-	for _, arg := range a {
-		if strings.HasPrefix(arg, "/") || strings.HasPrefix(arg, "@") || arg == "*" {
-			return d.Errf("the matcher goes first: comet %s %s", arg, strings.Join(slices.DeleteFunc(a, func(s string) bool { return s == arg }), " "))
-		}
+	if err := matcherFirst(d, "comet", a); err != nil {
+		return err
 	}
 	switch len(a) {
 	case 0:
@@ -269,6 +274,18 @@ func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"max_channels":   number(&c.MaxChannels),
 		"answer_publish": flag(&c.AnswerPublish),
 	}.parse(d, "comet")
+}
+
+// matcherFirst reports a matcher that stands behind another word: Caddy takes
+// only the first word for one.
+func matcherFirst(d *caddyfile.Dispenser, directive string, a []string) error {
+	for i, arg := range a {
+		if strings.HasPrefix(arg, "/") || strings.HasPrefix(arg, "@") || arg == "*" {
+			others := slices.Delete(slices.Clone(a), i, i+1)
+			return d.Errf("the matcher goes first: %s", strings.Join(append([]string{directive, arg}, others...), " "))
+		}
+	}
+	return nil
 }
 
 func text(v *string) option {
@@ -294,9 +311,12 @@ func parsePublish(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // UnmarshalCaddyfile reads the directive; see parsePublish for the syntax.
 func (p *Publish) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
-	a, err := args(d, "at most the name of a hub", 0, 1)
-	if err != nil {
+	a := d.RemainingArgs()
+	if err := matcherFirst(d, "comet_publish", a); err != nil {
 		return err
+	}
+	if len(a) > 1 {
+		return d.Err("comet_publish takes at most one hub")
 	}
 	if len(a) == 1 {
 		p.Hub = a[0]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -94,7 +95,7 @@ func (c *Comet) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
-	c.app.onShutdown(ctx)
+	c.app.onShutdown(ctx, true)
 	return nil
 }
 
@@ -163,6 +164,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 	began := time.Now()
 	report, err := h.Serve(w, r)
 	if err != nil {
+		m.answered.WithLabelValues(append(labels, string(hold.Denied))...).Inc()
 		return c.refuse(w, "request", http.StatusBadRequest, err.Error())
 	}
 	waited := time.Since(began)
@@ -211,6 +213,8 @@ func drain(w http.ResponseWriter, r *http.Request) (status int, text string) {
 		return 0, ""
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, "a request for listening needs no body; this one is too large"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout, "the request's body came too slowly; a request for listening needs none"
 	}
 	return http.StatusBadRequest, "the request's body did not arrive"
 }

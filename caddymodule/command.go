@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"text/tabwriter"
@@ -198,7 +199,7 @@ func runTail(fl caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
-	since, away := fl.String("since"), false
+	since, connected, away := fl.String("since"), false, false
 	for {
 		var answer struct {
 			Cursor string            `json:"cursor"`
@@ -207,17 +208,18 @@ func runTail(fl caddycmd.Flags) (int, error) {
 		}
 		err := a.do(http.MethodGet, uri+"?since="+url.QueryEscape(since), nil, nil, &answer)
 		switch {
-		case err != nil && (strings.Contains(err.Error(), "HTTP 4") || answer.Cursor == "" && since == fl.String("since")):
+		case err != nil && !connected:
 			return caddy.ExitCodeFailedStartup, err
 		case err != nil:
+			// Also a 404: a server that starts has its admin endpoint before its hubs.
 			if !away {
-				fmt.Fprintln(os.Stderr, "the server is away; waiting for it")
+				fmt.Fprintln(os.Stderr, "the server is away; waiting for it:", err)
 			}
 			away = true
 			time.Sleep(tailRetry)
 			continue
 		}
-		away = false
+		connected, away = true, false
 		if answer.Gap {
 			fmt.Fprintln(os.Stderr, "events are lost: the server has forgotten what was after", since)
 		}
@@ -242,7 +244,11 @@ func runStatus(fl caddycmd.Flags) (int, error) {
 		encoder.SetIndent("", "  ")
 		return caddy.ExitCodeSuccess, encoder.Encode(s)
 	}
-	return caddy.ExitCodeSuccess, s.print(os.Stdout, fl.String("hub"))
+	only := fl.String("hub")
+	if only != "" && !slices.ContainsFunc(s.Hubs, func(h hubStatus) bool { return h.Hub == only }) {
+		return caddy.ExitCodeFailedStartup, fmt.Errorf("there is no hub %q in the running configuration", only)
+	}
+	return caddy.ExitCodeSuccess, s.print(os.Stdout, only)
 }
 
 // print writes the status as tables, of one hub or of all.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -137,6 +138,10 @@ func (e endpoint) publish(w http.ResponseWriter, r *http.Request, channels []str
 		var over *http.MaxBytesError
 		if errors.As(err, &over) {
 			writeError(w, http.StatusRequestEntityTooLarge, tooLarge(limit))
+			return
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			writeError(w, http.StatusRequestTimeout, errors.New("the body came too slowly"))
 			return
 		}
 		writeError(w, http.StatusBadRequest, errors.New("the body did not arrive as announced"))

@@ -29,25 +29,32 @@ type generation struct {
 // onShutdown has all holds answered when the process ends, on the servers that
 // hold some. Only a server's own hook comes in time: the http app waits for held
 // requests before it stops, and apps stop in no order.
-func (a *App) onShutdown(ctx caddy.Context) {
+func (a *App) onShutdown(ctx caddy.Context, comet bool) {
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.servers[srv]; ok {
+	known, ok := a.servers[srv]
+	a.servers[srv] = known || comet
+	if ok {
 		return
 	}
-	a.servers[srv] = struct{}{}
 	srv.RegisterOnShutdown(func() {
 		if caddy.Exiting() {
 			stopHolds()
 		}
 	})
-	if srv.WriteTimeout > 0 {
-		a.logger.Warn("the server's write timeout cuts held requests; a hold must be shorter, or leave \"timeouts { write }\" unset",
-			zap.Duration("write_timeout", time.Duration(srv.WriteTimeout)), zap.Strings("listen", srv.Listen))
+}
+
+// warnOfWriteTimeouts says where Caddy would cut what is held.
+func (a *App) warnOfWriteTimeouts() {
+	for srv, comet := range a.servers {
+		if comet && srv.WriteTimeout > 0 {
+			a.logger.Warn("the server's write timeout cuts held requests; a hold must be shorter, or leave \"timeouts { write }\" unset",
+				zap.Duration("write_timeout", time.Duration(srv.WriteTimeout)), zap.Strings("listen", srv.Listen))
+		}
 	}
 }
 
@@ -83,6 +90,7 @@ func (a *App) Start() error {
 			zap.String("hub", defaultHub), zap.Int("directives", use.directives))
 	}
 	a.warnOfRewrites()
+	a.warnOfWriteTimeouts()
 	return nil
 }
 
@@ -96,6 +104,9 @@ func (a *App) Stop() error {
 
 func (a *App) stop() {
 	close(a.retire)
+	if !a.started {
+		return
+	}
 	process.mu.Lock()
 	files := process.files
 	process.running = slices.DeleteFunc(process.running, func(b *App) bool { return a == b })
@@ -119,7 +130,7 @@ func (a *App) stop() {
 	switch {
 	case caddy.Exiting():
 		stopHolds()
-	case a.started && len(running) == 0:
+	case len(running) == 0:
 		go awaitExit(a.sharedHubs())
 	}
 }

@@ -38,7 +38,9 @@ type Publish struct {
 
 	use  *hubUse
 	keys [][sha256.Size]byte
-	ends <-chan struct{}
+	// onlySockets: there are tenants and no key, so no port may publish.
+	onlySockets bool
+	ends        <-chan struct{}
 }
 
 // CaddyModule returns the Caddy module information.
@@ -71,15 +73,17 @@ func (p *Publish) Provision(ctx caddy.Context) error {
 		}
 		p.keys = append(p.keys, sha256.Sum256([]byte(key)))
 	}
-	if len(a.Hubs) > 0 && len(p.keys) == 0 {
-		return onlySockets(ctx, a)
+	a.onShutdown(ctx, false)
+	p.onlySockets = len(a.Hubs) > 0 && len(p.keys) == 0
+	if p.onlySockets {
+		return refusePorts(ctx, p.use.hub.name)
 	}
 	return nil
 }
 
-// onlySockets refuses a port without a key where there are tenants: every local
+// refusePorts refuses a port without a key where there are tenants: every local
 // user reaches loopback.
-func onlySockets(ctx caddy.Context, a *App) error {
+func refusePorts(ctx caddy.Context, hub string) error {
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
 		return nil
@@ -87,7 +91,7 @@ func onlySockets(ctx caddy.Context, a *App) error {
 	for _, listen := range srv.Listen {
 		address, err := caddy.ParseNetworkAddress(listen)
 		if err == nil && !address.IsUnixNetwork() && !address.IsFdNetwork() {
-			return fmt.Errorf("comet_publish on %s: hubs are declared, and every user of this machine reaches a port, so each tenant needs a Unix socket (bind unix//run/comet/%s/publish.sock|0660) or a key", listen, a.hubNames()[0])
+			return fmt.Errorf("comet_publish on %s: hubs are declared, and every user of this machine reaches a port, so each tenant needs a Unix socket (bind unix//run/comet/%s/publish.sock|0660) or a key", listen, hub)
 		}
 	}
 	return nil
@@ -119,6 +123,9 @@ func (p *Publish) admit(r *http.Request) (int, error) {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if local != nil && strings.HasPrefix(local.Network(), "unix") {
 		return 0, nil
+	}
+	if p.onlySockets { // a port that the configuration did not show, such as a passed descriptor
+		return http.StatusForbidden, errors.New("only a Unix socket publishes here without a key, since every user of this machine reaches a port")
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {

@@ -78,7 +78,8 @@ func (h *History) over(base *History) *History {
 		return h
 	}
 	return &History{
-		Count: or(h.Count, base.Count), Age: or(h.Age, base.Age), Bytes: or(h.Bytes, base.Bytes),
+		// Who sets an age or a size wants a history, whatever the level above has.
+		Count: or(h.Count, max(0, base.Count)), Age: or(h.Age, base.Age), Bytes: or(h.Bytes, base.Bytes),
 	}
 }
 

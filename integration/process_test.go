@@ -92,6 +92,8 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 	p := &process{cmd: exec.Command(name, args...), out: new(output), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.Env = append(os.Environ(), env...)
+	// In a group of its own: an Apache that stops ends its whole group.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -215,4 +217,3 @@ var plain = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	Transport:     &http.Transport{DisableCompression: true},
 }
-

@@ -64,7 +64,7 @@ stage=
 # shellcheck disable=SC2317 # the trap below calls it
 stop() {
 	trap - EXIT
-	trap '' INT TERM
+	trap '' INT TERM HUP
 	if ((${#pids[@]})); then
 		kill "${pids[@]}" 2>/dev/null || true
 		for _ in {1..80}; do
@@ -76,7 +76,7 @@ stop() {
 	rm -rf "$run" "$stage"
 }
 trap stop EXIT
-trap 'echo; exit 0' INT TERM
+trap 'exit 0' INT TERM HUP
 
 as=() # how to run something as the demo's user
 tree=$PWD
@@ -84,12 +84,13 @@ if ((EUID == 0)); then
 	# /run rather than /tmp: a service with PrivateTmp would not see files there.
 	run=$(mktemp -d /run/comet-demo-XXXXXX)
 	as=(setpriv --reuid=www-data --regid=www-data --clear-groups --)
-	if ! "${as[@]}" test -r php-demo/public/index.php -a -x bin/caddy 2>/dev/null; then
+	if ! "${as[@]}" test -r "$PWD/php-demo/public/index.php" -a -x "$PWD/bin/caddy"; then
 		# A checkout below /root, say: www-data works on a copy.
 		stage=$(mktemp -d /var/tmp/comet-demo-XXXXXX)
 		cp -R bin Caddyfile.example php-demo "$stage"
 		chmod -R a+rX "$stage"
 		tree=$stage
+		cd "$tree"
 	fi
 else
 	run=$(mktemp -d "${XDG_RUNTIME_DIR:-${TMPDIR:-/tmp}}/comet-demo-XXXXXX")

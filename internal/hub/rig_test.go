@@ -1,8 +1,8 @@
 package hub_test
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -131,14 +131,20 @@ func (f *reader) next(want string) {
 // woken wants what the waker was told.
 func (f *reader) woken(want string) *hub.Delivery {
 	f.r.Helper()
-	synctest.Wait()
-	var d *hub.Delivery
-	select {
-	case d = <-f.told:
-	default:
-	}
+	d := f.take()
 	f.r.want("woken", d, want)
 	return d
+}
+
+// take returns what the waker was told, nil for nothing.
+func (f *reader) take() *hub.Delivery {
+	synctest.Wait()
+	select {
+	case d := <-f.told:
+		return d
+	default:
+		return nil
+	}
 }
 
 // rest wants what Rest returns, and the cursor where that is nothing.
@@ -206,4 +212,19 @@ func wantError(t *testing.T, err, want error) {
 	if !errors.Is(err, want) {
 		t.Errorf("got error %v, want %v", err, want)
 	}
+}
+
+// lateLog lets something happen between the hub's question who has the stamp
+// and the entry.
+type lateLog struct {
+	hub.Log
+	between func()
+}
+
+func (l *lateLog) Append(ctx context.Context, drafts []hub.Draft, done func([]hub.Place, error)) {
+	if f := l.between; f != nil {
+		l.between = nil
+		f()
+	}
+	l.Log.Append(ctx, drafts, done)
 }

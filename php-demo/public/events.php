@@ -9,7 +9,7 @@ $ways = array(
     array('append', 'alerts', 'Append', 'Each line is one event, with data. No network, nothing to time out.',
         "\$file = \"\$folder/alerts.jsonl\";\n\$line = json_encode(\$event) . \"\\n\";\nfile_put_contents(\$file, \$line, FILE_APPEND | LOCK_EX);"),
     array('post', 'orders', 'POST', 'Any content type, and the answer tells how many were listening.',
-        "\$request = ['method' => 'POST', 'content' => json_encode(\$event),\n            'header' => 'Content-Type: application/json', 'timeout' => 1];\nfile_get_contents('" . publish_url() . "/orders', false,\n    stream_context_create(['http' => \$request]));"),
+        "\$http = ['method' => 'POST', 'content' => \$json,\n         'header' => 'Content-Type: application/json'];\nfile_get_contents('" . publish_url() . "/orders',\n    false, stream_context_create(['http' => \$http]));"),
 );
 ?>
 <section class="hero">
@@ -33,7 +33,7 @@ $ways = array(
 		</div>
 <?php } ?>
 	</article>
-	<article class="side">
+	<article class="side told">
 		<h2>Told</h2>
 		<p class="figure"><span class="label" id="what">PHP published → event here</span> <strong id="latency">–</strong></p>
 		<p class="state"><span class="lamp" id="lamp"></span> <span id="state">connecting</span></p>

@@ -23,7 +23,7 @@ page_head('NovComet');
 		<p>By a POST to <code>publish.php</code>, which also says when exactly it touched. Or in a terminal:</p>
 <pre><code>touch <?= e(events_folder()) ?>/customAlert.comet</code></pre>
 	</article>
-	<article class="side">
+	<article class="side told">
 		<h2>Told</h2>
 		<p class="figure"><span class="label" id="what">Publish → event here</span> <strong id="latency">–</strong></p>
 		<p class="state"><span class="lamp" id="lamp"></span> <span id="state">connecting</span></p>

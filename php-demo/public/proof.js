@@ -37,7 +37,7 @@ function draw(side, s) {
 
 function verdict(side, s, slow) {
 	if (side === 'with') {
-		return s.held > 1 ? `${number.format(s.held)} wait, and PHP has nothing to do.` : 'Nobody waits yet.';
+		return s.held > 0 ? `${number.format(s.held)} ${s.held === 1 ? 'waits' : 'wait'}, and PHP has nothing to do.` : 'Nobody waits yet.';
 	}
 	if (!s.fpm) {
 		return 'php-fpm starts again.';

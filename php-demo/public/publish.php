@@ -21,8 +21,8 @@ function publish_by_append(string $channel, array $event): bool
 /** A POST works with any content type, also where PHP and Caddy share no folder, and tells how many were listening. */
 function publish_by_post(string $channel, array $event)
 {
-    $request = array('method' => 'POST', 'header' => 'Content-Type: application/json', 'content' => json_encode($event), 'timeout' => 1);
-    $answer = @file_get_contents(publish_url() . "/$channel", false, stream_context_create(array('http' => $request)));
+    $http = array('method' => 'POST', 'content' => json_encode($event), 'timeout' => 1, 'header' => 'Content-Type: application/json');
+    $answer = @file_get_contents(publish_url() . "/$channel", false, stream_context_create(array('http' => $http)));
     return $answer === false ? false : json_decode($answer, true);
 }
 

@@ -1,0 +1,158 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// TestCaddyfilesAdaptAsTheyDid compares testdata/*.caddyfiletest: a Caddyfile, a
+// line of dashes, and the JSON that comes out or a part of the error. After a
+// change that is meant, run it with COMET_UPDATE=1 and read the difference.
+func TestCaddyfilesAdaptAsTheyDid(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddyfiletest"), func(t *testing.T) {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			input, want, ok := strings.Cut(string(content), "----------\n")
+			if !ok {
+				t.Fatal("no line of dashes")
+			}
+			if got := string(caddyfile.Format([]byte(input))); got != input {
+				t.Errorf("caddy fmt would change the input to:\n%s", got)
+			}
+			config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
+			for _, w := range warnings {
+				t.Errorf("warning: line %d: %s", w.Line, w.Message)
+			}
+			if want != "" && !strings.HasPrefix(want, "{") {
+				if err == nil || !strings.Contains(err.Error(), strings.TrimSpace(want)) {
+					t.Errorf("the error is\n\t%v\nand should say\n\t%s", err, want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var pretty bytes.Buffer
+			if err := json.Indent(&pretty, config, "", "\t"); err != nil {
+				t.Fatal(err)
+			}
+			pretty.WriteByte('\n')
+			if os.Getenv("COMET_UPDATE") != "" {
+				if err := os.WriteFile(file, []byte(input+"----------\n"+pretty.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if pretty.String() != want {
+				t.Errorf("adapted to:\n%s", pretty.String())
+			}
+		})
+	}
+}
+
+// TestMistakesInACaddyfileAreErrorsThatSayWhatToWrite has every error of the
+// directives and of the global option.
+func TestMistakesInACaddyfileAreErrorsThatSayWhatToWrite(t *testing.T) {
+	for _, c := range []struct{ name, globals, site, want string }{
+		// the directive comet
+		{"unknown dialect", "", "comet /c novcomt", `dialect "novcomt" is not known; did you mean "novcomet"?`},
+		{"dialect like none", "", "comet /c xyz", `dialect "xyz" is not known; known are `},
+		{"matcher behind the dialect", "", "comet novcomet /x", `the matcher goes first: comet /x novcomet`},
+		{"named matcher behind", "", "@m path /x\ncomet native @m", `the matcher goes first: comet @m native`},
+		{"two dialects", "", "comet /c native shop", `comet takes one dialect, not 2 words; the hub goes into the block: hub shop`},
+		{"unknown subdirective", "", "comet {\nwhach /x/*.y\n}", `unknown subdirective "whach" of comet; did you mean "watch"?`},
+		{"unknown, like none", "", "comet {\nzzzzzz 1\n}", `unknown subdirective "zzzzzz" of comet; known are answer_publish, `},
+		{"upper case", "", "comet {\nHold 5s\n}", `did you mean "hold"?`},
+		{"hub twice", "", "comet {\nhub a\nhub b\n}", `hub is set twice in comet; keep one`},
+		{"hold twice", "", "comet {\nhold 5s\nhold 6s\n}", `hold is set twice in comet`},
+		{"flag twice", "", "comet {\nanswer_publish\nanswer_publish\n}", `answer_publish is set twice`},
+		{"flag with argument", "", "comet {\nanswer_publish yes\n}", `answer_publish takes no argument`},
+		{"hub without name", "", "comet {\nhub\n}", `hub takes one name`},
+		{"hub with two names", "", "comet {\nhub a b\n}", `hub takes one name`},
+		{"watch without path", "", "comet {\nwatch\n}", `watch takes a path and perhaps touches, content or lines`},
+		{"watch with three", "", "comet {\nwatch /a/* lines more\n}", `watch takes a path and perhaps`},
+		{"hold without value", "", "comet {\nhold\n}", `hold takes one duration, as in 25s`},
+		{"hold without unit", "", "comet {\nhold 25\n}", `"25" is no duration; write one as in 25s or 2m`},
+		{"hold negative", "", "comet {\nhold -5s\n}", `"-5s" is no duration`},
+		{"hold zero", "", "comet {\nhold 0s\n}", `"0s" is no duration`},
+		{"max_holds text", "", "comet {\nmax_holds many\n}", `"many" is no number from 1 up`},
+		{"max_holds zero", "", "comet {\nmax_holds 0\n}", `"0" is no number from 1 up`},
+		{"max_channels two", "", "comet {\nmax_channels 1 2\n}", `max_channels takes one number`},
+		{"a hub's setting", "", "comet {\nheartbeat 5s\n}", `unknown subdirective "heartbeat" of comet`},
+
+		// the directive comet_publish
+		{"publish: two hubs", "", "comet_publish a b", `comet_publish takes at most one hub`},
+		{"publish: matcher behind", "", "comet_publish shop /x", `the matcher goes first: comet_publish /x shop`},
+		{"publish: unknown", "", "comet_publish {\nkeys abc\n}", `unknown subdirective "keys" of comet_publish; did you mean "key"?`},
+		{"publish: key without value", "", "comet_publish {\nkey\n}", `key takes one or more secrets`},
+
+		// the global option
+		{"global: twice", "comet {\n}\ncomet {\n}", "respond ok", `the global option comet stands twice; merge the blocks into one`},
+		{"global: argument", "comet shop {\n}", "respond ok", `comet takes no argument, but a block`},
+		{"global: unknown", "comet {\nhubs a\n}", "respond ok", `unknown subdirective "hubs" of the global option comet; did you mean "hub"?`},
+		{"global: watch has no hub", "comet {\nwatch /a/*\n}", "respond ok", `unknown subdirective "watch" of the global option comet`},
+		{"global: repeated", "comet {\nmax_holds 1\nmax_holds 2\n}", "respond ok", `max_holds is set twice in the global option comet`},
+		{"global: heartbeat", "comet {\nheartbeat soon\n}", "respond ok", `"soon" is no duration`},
+		{"global: size", "comet {\nmax_event big\n}", "respond ok", `"big" is no size; write one as in 512KiB or 64MiB`},
+		{"global: size zero", "comet {\nmax_history 0\n}", "respond ok", `"0" is no size`},
+		{"global: size beyond all", "comet {\nmax_event 5PiB\n}", "respond ok", `"5PiB" is no size`},
+		{"global: size missing", "comet {\nmax_event\n}", "respond ok", `max_event takes one size, as in 64MiB`},
+
+		// hubs
+		{"hub: without name", "comet {\nhub {\n}\n}", "respond ok", `hub takes one name`},
+		{"hub: twice", "comet {\nhub a\nhub a\n}", "respond ok", `hub a is declared twice; merge the blocks into one`},
+		{"hub: unknown", "comet {\nhub a {\nmax_hold 5\n}\n}", "respond ok", `unknown subdirective "max_hold" of hub; did you mean "max_holds"?`},
+		{"hub: repeated", "comet {\nhub a {\nhold 5s\nhold 5s\n}\n}", "respond ok", `hold is set twice in hub`},
+		{"hub: a hub in a hub", "comet {\nhub a {\nhub b\n}\n}", "respond ok", `unknown subdirective "hub" of hub`},
+
+		// history
+		{"history: nothing", "comet {\nhistory\n}", "respond ok", `history takes a count, an age and a size, as in history 100 10m 1MiB, or off`},
+		{"history: four", "comet {\nhistory 1 1m 1MiB 2\n}", "respond ok", `history takes a count, an age and a size`},
+		{"history: no value", "comet {\nhistory long\n}", "respond ok", `history: "long" is no count (100), age (10m) or size (1MiB); for none write history off`},
+		{"history: zero", "comet {\nhistory 0\n}", "respond ok", `for none write history off`},
+		{"history: negative", "comet {\nhistory -1\n}", "respond ok", `history: "-1" is no count`},
+		{"history: off and more", "comet {\nhistory off 5m\n}", "respond ok", `history: "off" is no count`},
+		{"history: two counts", "comet {\nhistory 100 200\n}", "respond ok", `history: "200" is a second value of its kind`},
+		{"history: two ages", "comet {\nhistory 1m 2m\n}", "respond ok", `history: "2m" is a second value of its kind`},
+		{"history: two sizes", "comet {\nhistory 1MiB 2MB\n}", "respond ok", `history: "2MB" is a second value of its kind`},
+		{"history: a count with a comma is no size", "comet {\nhistory 1,000\n}", "respond ok", `history: "1,000" is no count`},
+		{"history: a broken count is no size", "comet {\nhistory 1.5\n}", "respond ok", `history: "1.5" is no count`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := ":8080 {\n" + c.site + "\n}\n"
+			if c.globals != "" {
+				text = "{\n" + c.globals + "\n}\n" + text
+			}
+			_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("the error is\n\t%v\nand should say\n\t%s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestTheExampleAdapts holds what the README tells people to copy.
+func TestTheExampleAdapts(t *testing.T) {
+	example, err := os.ReadFile("../Caddyfile.example")
+	if err != nil {
+		t.Skip("no example yet")
+	}
+	_, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(example, nil)
+	if err != nil || len(warnings) > 0 {
+		t.Errorf("Caddyfile.example: %v %v", err, warnings)
+	}
+}

@@ -1,0 +1,205 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// validate does what `caddy validate` does with a Caddyfile.
+func validate(t *testing.T, globals, sites string) error {
+	t.Helper()
+	return validateJSON(t, adapt(t, "{\n\tadmin off\n\tauto_https off\n"+globals+"\n}\n"+sites))
+}
+
+func validateJSON(t *testing.T, config []byte) error {
+	t.Helper()
+	var c caddy.Config
+	if err := json.Unmarshal(config, &c); err != nil {
+		t.Fatal(err)
+	}
+	return caddy.Validate(&c)
+}
+
+// TestValidateFindsEveryMistake has what adapting alone cannot know.
+func TestValidateFindsEveryMistake(t *testing.T) {
+	const two = "comet {\nhub shop\nhub forum\n}"
+	for _, c := range []struct{ name, globals, sites, want string }{
+		// which hub
+		{"no hub anywhere", "", ":1 {\ncomet\n}\n:2 {\ncomet_publish\n}", ""},
+		{"the default hub by its name", "", ":1 {\ncomet {\nhub default\n}\n}", ""},
+		{"a hub that nobody declared", "", ":1 {\ncomet {\nhub shop\n}\n}", `hub "shop" is not declared; add to the global options: comet { hub shop }`},
+		{"publish in one that nobody declared", "", ":1 {\ncomet_publish shop\n}", `hub "shop" is not declared`},
+		{"no hub where some are declared", two, ":1 {\ncomet\n}", `no hub is named, and hubs are declared in the global options: add one of forum, shop`},
+		{"publish: no hub where some are declared", two, ":1 {\ncomet_publish\n}", `add one of forum, shop`},
+		{"another than the declared ones", two, ":1 {\ncomet {\nhub shpo\n}\n}", `hub "shpo" is not declared; declared are forum, shop`},
+		{"default is not declared", two, ":1 {\ncomet {\nhub default\n}\n}", `hub "default" is not declared`},
+		{"one hub in several directives", two, ":1 {\ncomet /a {\nhub shop\n}\ncomet /b novcomet {\nhub shop\n}\n}\n:2 {\ncomet {\nhub forum\n}\n}", ""},
+		{"a hub's name", "comet {\nhub a/b\n}", ":1 {\nrespond ok\n}", `hub "a/b": a hub's name has letters, digits`},
+		{"a hub's name begins with a dot", "comet {\nhub .a\n}", ":1 {\nrespond ok\n}", `begins with a letter or digit`},
+		{"a long hub's name", "comet {\nhub " + strings.Repeat("a", 65) + "\n}", ":1 {\nrespond ok\n}", `64 characters at most`},
+
+		// limits
+		{"max_holds agree", "", ":1 {\ncomet /a {\nmax_holds 5\n}\ncomet /b {\nmax_holds 5\n}\n}", ""},
+		{"max_holds differ", "", ":1 {\ncomet /a {\nmax_holds 5\n}\ncomet /b {\nmax_holds 6\n}\n}", `for the same hub default: set it once`},
+		{"max_channels differ", "", ":1 {\ncomet /a {\nmax_channels 5\n}\ncomet /b {\nmax_channels 6\n}\n}", `max_channels is `},
+		{"max_holds differs from the hub's", "comet {\nhub shop {\nmax_holds 9\n}\n}", ":1 {\ncomet {\nhub shop\nmax_holds 5\n}\n}", `max_holds is 5 here and 9 elsewhere for the same hub shop: set it once`},
+		{"max_holds over the default for all", "comet {\nmax_holds 9\n}", ":1 {\ncomet {\nmax_holds 5\n}\n}", ""},
+		{"hold too short", "", ":1 {\ncomet {\nhold 500ms\n}\n}", `hold 500ms: a poll must wait at least 1s`},
+		{"heartbeat too short", "comet {\nheartbeat 10ms\n}", ":1 {\nrespond ok\n}", `heartbeat 10ms: at least 1s`},
+		{"a hub's hold too short", "comet {\nhub a {\nhold 1ms\n}\n}", ":1 {\nrespond ok\n}", `hub a: hold 1ms`},
+
+		// watches
+		{"a relative path", "", ":1 {\ncomet {\nwatch run/*.comet\n}\n}", `not an absolute path`},
+		{"a star in a directory", "", ":1 {\ncomet {\nwatch /run/*/a.comet\n}\n}", `the * is in a directory's name`},
+		{"two stars", "", ":1 {\ncomet {\nwatch /run/*.*\n}\n}", `more than one *`},
+		{"what", "", ":1 {\ncomet {\nwatch /run/*.c line\n}\n}", `"line" cannot be watched: write touches, content or lines`},
+		{"in a hub's block", "comet {\nhub a {\nwatch ../x\n}\n}", ":1 {\nrespond ok\n}", `not an absolute path`},
+		{"the same twice in one hub", "", ":1 {\ncomet /a {\nwatch /run/c/*.c\nwatch /run/c/*.c\n}\ncomet /b {\nwatch /run/c/*.c\n}\n}", ""},
+		{"the same of two hubs", "comet {\nhub a {\nwatch /run/c/*.c\n}\nhub b {\nwatch /run/c/*.c\n}\n}", ":1 {\nrespond ok\n}", `match the same files: one file feeds one hub`},
+		{"globs of two hubs that overlap", "comet {\nhub a {\nwatch /run/c/*.c\n}\nhub b\n}", ":1 {\ncomet {\nhub b\nwatch /run/c/shop*\n}\n}", `watch /run/c/shop* of hub b and watch /run/c/*.c of hub a match the same files`},
+		{"a file that another hub's glob matches", "comet {\nhub a {\nwatch /run/c/*.c\n}\nhub b {\nwatch /run/c/x.c lines\n}\n}", ":1 {\nrespond ok\n}", `one file feeds one hub`},
+		{"globs of two hubs that do not", "comet {\nhub a {\nwatch /run/c/a-*.c\n}\nhub b {\nwatch /run/c/b-*.c\n}\n}", ":1 {\nrespond ok\n}", ""},
+
+		// answer_publish
+		{"answer_publish", "", ":1 {\ncomet novcomet {\nwatch /run/c/*.c\nanswer_publish\n}\n}", ""},
+		{"answer_publish without a watch", "", ":1 {\ncomet novcomet {\nanswer_publish\n}\n}", `answer_publish needs the files that it is to touch: add a line such as watch /run/comet/*.comet`},
+		{"answer_publish with one file", "", ":1 {\ncomet novcomet {\nwatch /run/c/a.c\nanswer_publish\n}\n}", `answer_publish needs the files`},
+		{"answer_publish with lines", "", ":1 {\ncomet novcomet {\nwatch /run/c/*.c lines\nanswer_publish\n}\n}", `answer_publish needs the files`},
+		{"answer_publish in native", "", ":1 {\ncomet {\nwatch /run/c/*.c\nanswer_publish\n}\n}", `answer_publish: the dialect native has no publish requests`},
+
+		// the door for publishers
+		{"tenants: a port without key", two, "http://127.0.0.1:2020 {\nbind 127.0.0.1\ncomet_publish shop\n}", `comet_publish on 127.0.0.1:2020: hubs are declared, and every user of this machine reaches a port, so each tenant needs a Unix socket (bind unix//run/comet/shop/publish.sock|0660) or a key`},
+		{"tenants: a port with a key", two, "http://127.0.0.1:2020 {\nbind 127.0.0.1\ncomet_publish shop {\nkey 0123456789abcdef\n}\n}", ""},
+		{"tenants: a socket", two, "http:// {\nbind unix//run/comet/x.sock|0660\ncomet_publish shop\n}", ""},
+		{"tenants: a socket and a port", two, "http:// {\nbind unix//run/comet/x.sock 127.0.0.1\ncomet_publish shop\n}", `every user of this machine reaches a port`},
+		{"tenants: in a handle of a port", two, ":2020 {\nhandle /p/* {\nroute {\ncomet_publish shop\n}\n}\n}", `every user of this machine reaches a port`},
+		{"a short key", "", ":1 {\ncomet_publish {\nkey short\n}\n}", `key: 5 characters are too few to be a secret; use at least 16, for example from: openssl rand -hex 16`},
+		{"one short key of two", "", ":1 {\ncomet_publish {\nkey 0123456789abcdef x\n}\n}", `key: 1 characters`},
+		{"a key from nowhere", "", ":1 {\ncomet_publish {\nkey {env.COMET_NO_SUCH_KEY}\n}\n}", `key: `},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := validate(t, c.globals, c.sites)
+			switch {
+			case c.want == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("the error is\n\t%v\nand should say\n\t%s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestValidateFindsMistakesInJSON has what no Caddyfile can say.
+func TestValidateFindsMistakesInJSON(t *testing.T) {
+	app := `{"admin":{"disabled":true},"apps":{"comet":%s}}`
+	handler := `{"admin":{"disabled":true},"apps":{"http":{"servers":{"s":{"listen":[":1"],"routes":[{"handle":[%s]}]}}}}}`
+	for _, c := range []struct{ name, form, part, want string }{
+		{"an unknown field", app, `{"histroy":{}}`, `unknown field "histroy"`},
+		{"an unknown field of a handler", handler, `{"handler":"comet","max_hold":1}`, `unknown field "max_hold"`},
+		{"a negative size", app, `{"max_event":-1}`, `max_event cannot be negative`},
+		{"a negative number", app, `{"hubs":{"a":{"max_holds":-1}}}`, `hub a: max_holds cannot be negative`},
+		{"a negative age", app, `{"history":{"age":-5}}`, `history: age and bytes cannot be negative`},
+		{"no history", app, `{"history":{"count":-1}}`, ``},
+		{"a hub that is null", app, `{"hubs":{"a":null}}`, ``},
+		{"durations as text", app, `{"hold":"25s","heartbeat":"1m","history":{"age":"2h"}}`, ``},
+		{"an unknown dialect", handler, `{"handler":"comet","dialect":"nativ"}`, `dialect "nativ" is not known; did you mean "native"?`},
+		{"a negative hold", handler, `{"handler":"comet","hold":-1}`, `hold cannot be negative`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := validateJSON(t, fmt.Appendf(nil, c.form, c.part))
+			switch {
+			case c.want == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("the error is\n\t%v\nand should say\n\t%s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestValidateBesideARunningServerTouchesNothing: no limit, watch, file or
+// socket changes, and no hub stays behind.
+func TestValidateBesideARunningServerTouchesNothing(t *testing.T) {
+	name, other, bad := unique("shop"), unique("other"), unique("bad")
+	s := newServer(t)
+	globals := "comet {\nhub " + name + " {\nmax_holds 7\nwatch DIR/*.comet\n}\n}"
+	sites := "http://SITE {\ncomet {\nhub " + name + "\n}\n}"
+	s.reload(globals, sites)
+	h, _ := findHub(name)
+	before := h.Limits()
+	watches := fmt.Sprint(watching())
+	descriptors := countDescriptors(t)
+
+	socket := s.dir + "/v.sock"
+	candidate := "comet {\nhold 1m\nhub " + name + " {\nmax_holds 1\nmax_event 10\nwatch " + s.dir + "/new/*.jsonl lines\n}\nhub " + other + "\n}"
+	site := "http:// {\nbind unix/" + socket + "\ncomet_publish " + other + "\ncomet /c novcomet {\nhub " + name + "\nwatch " + s.dir + "/a/*.c\nanswer_publish\n}\n}"
+	for range 3 {
+		if err := validate(t, candidate, site); err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, strings.ReplaceAll(candidate, other, bad), site); err == nil {
+			t.Fatal("a wrong configuration passed")
+		}
+	}
+	if h.Limits() != before {
+		t.Errorf("limits became %+v", h.Limits())
+	}
+	if now := fmt.Sprint(watching()); now != watches {
+		t.Errorf("watches became %s; they were %s", now, watches)
+	}
+	if now := countDescriptors(t); now > descriptors {
+		t.Errorf("%d descriptors are open; it were %d", now, descriptors)
+	}
+	for _, path := range []string{socket, s.dir + "/new", s.dir + "/a"} {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s was made", path)
+		}
+	}
+	for _, n := range []string{other, bad} {
+		if _, ok := hubs.References(n); ok {
+			t.Errorf("hub %s stayed behind", n)
+		}
+	}
+	if n, _ := hubs.References(name); n != 1 {
+		t.Errorf("%d references to the running hub; want 1", n)
+	}
+	if again, ok := findHub(name); !ok || again != h {
+		t.Error("the running hub is another one")
+	}
+	get("http://"+s.site+"/x?wait=0").wants(t, 200, `"events":[]`)
+}
+
+func countDescriptors(t *testing.T) int {
+	t.Helper()
+	plain.CloseIdleConnections()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("no /proc")
+	}
+	n := 0
+	for _, e := range entries { // what others opened for a moment does not count
+		if link, err := os.Readlink(filepath.Join("/proc/self/fd", e.Name())); err == nil &&
+			(strings.HasPrefix(link, "socket:") || strings.Contains(link, "inotify") || strings.HasPrefix(link, os.TempDir())) {
+			n++
+		}
+	}
+	return n
+}
+
+// listen keeps a port busy without SO_REUSEPORT.
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}

@@ -1,0 +1,154 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// pages are the documentation's pages.
+func pages(t *testing.T) []string {
+	t.Helper()
+	docs, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatal("no pages in docs/")
+	}
+	return append(docs, "../README.md")
+}
+
+var fenced = regexp.MustCompile("(?s)(?:<!-- snippet: ([a-z-]+) -->\n)?```([a-z]+)\n(.*?)```")
+
+type snippet struct{ page, name, language, text string }
+
+func snippets(t *testing.T) []snippet {
+	t.Helper()
+	var all []snippet
+	for _, page := range pages(t) {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range fenced.FindAllStringSubmatch(string(b), -1) {
+			all = append(all, snippet{page, m[1], m[2], m[3]})
+		}
+	}
+	return all
+}
+
+// documented returns a snippet by its name, for a test that runs it with
+// addresses of its own. Each old text must be there, or the test would run
+// something else than what is documented.
+func documented(t *testing.T, name string, oldnew ...string) string {
+	t.Helper()
+	for _, s := range snippets(t) {
+		if s.name != name {
+			continue
+		}
+		for i := 0; i < len(oldnew); i += 2 {
+			if !strings.Contains(s.text, oldnew[i]) {
+				t.Fatalf("the snippet %s no longer has %q", name, oldnew[i])
+			}
+			s.text = strings.ReplaceAll(s.text, oldnew[i], oldnew[i+1])
+		}
+		return s.text
+	}
+	t.Fatalf("no snippet %s in the documentation", name)
+	return ""
+}
+
+// TestEveryDocumentedSnippetIsSound checks each by the program that reads it.
+// Those that a test runs besides have a name.
+func TestEveryDocumentedSnippetIsSound(t *testing.T) {
+	dir := runDir(t)
+	env := append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "HOME="+dir, "COMET_KEY=0123456789abcdef")
+	check := func(t *testing.T, input string, name string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Env, cmd.Stdin = env, strings.NewReader(input)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", filepath.Base(name), err, out)
+		}
+		return string(out)
+	}
+	for i, s := range snippets(t) {
+		t.Run(fmt.Sprintf("%s/%d-%s-%s", filepath.Base(s.page), i, s.language, s.name), func(t *testing.T) {
+			file := filepath.Join(dir, fmt.Sprintf("snippet%d", i))
+			write(t, file, s.text)
+			switch s.language {
+			case "caddyfile":
+				if got := check(t, s.text, binary, "fmt", "-"); got != s.text {
+					t.Errorf("caddy fmt would write:\n%s", got)
+				}
+				check(t, "", binary, "validate", "--adapter", "caddyfile", "--config", file)
+			case "php":
+				check(t, "", find(t, "php"), "-l", file)
+			case "js":
+				check(t, "", find(t, "node"), "--check", "--input-type=commonjs", "-")
+				if s.name == "" {
+					t.Error("a JavaScript snippet needs a name, and a test that runs it")
+				}
+			case "sh":
+				check(t, s.text, "bash", "-n")
+			case "apache", "nginx":
+				if s.name == "" {
+					t.Errorf("a snippet for %s needs a name, and a test that runs it", s.language)
+				}
+			default:
+				t.Errorf("no test knows how to check %s", s.language)
+			}
+		})
+	}
+}
+
+// TestLinksBetweenPagesLeadSomewhere checks the links to files of ours.
+func TestLinksBetweenPagesLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^):]+)\)`)
+	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
+	for _, page := range pages(t) {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
+			target, anchor, _ := strings.Cut(m[1], "#")
+			file := page
+			if target != "" {
+				file = filepath.Join(filepath.Dir(page), target)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Errorf("%s: the link %s leads nowhere", page, m[1])
+				continue
+			}
+			found := anchor == ""
+			for _, h := range heading.FindAllStringSubmatch(string(text), -1) {
+				slug := strings.Trim(regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(h[1]), ""), " ")
+				found = found || strings.ReplaceAll(slug, " ", "-") == anchor
+			}
+			if !found {
+				t.Errorf("%s: %s has no heading for #%s", page, file, anchor)
+			}
+		}
+	}
+}
+
+// TestTheExampleRunsAsItIs validates it with nothing set, from the top folder.
+func TestTheExampleRunsAsItIs(t *testing.T) {
+	dir := runDir(t)
+	for _, args := range [][]string{{"validate", "--config"}, {"fmt", "--diff"}} {
+		cmd := exec.Command(binary, append(args, "Caddyfile.example")...)
+		cmd.Dir = ".."
+		cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+		if args[0] == "validate" {
+			cmd.Args = append(cmd.Args, "--adapter", "caddyfile")
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+}
