@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -72,11 +73,12 @@ func eventually(t *testing.T, what string, condition func() bool) {
 }
 
 // server is a Caddy in this process. In the configurations SITE and PUBLISH are
-// free addresses, SOCKET a path for a Unix socket, DIR a directory.
+// free addresses, PORT is that of SITE, TLS another, SOCKET a path for a Unix socket, DIR a directory.
 type server struct {
 	t             *testing.T
 	site, publish string
 	dir, socket   string
+	tlsPort       string
 	logFile       string
 	loads         int
 }
@@ -88,6 +90,7 @@ func newServer(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	s := &server{t: t, site: freeAddress(t), publish: freeAddress(t), dir: dir, socket: dir + "/p.sock"}
+	_, s.tlsPort, _ = net.SplitHostPort(freeAddress(t))
 	t.Cleanup(func() {
 		_ = caddy.Stop()
 		_ = os.RemoveAll(dir)
@@ -130,9 +133,9 @@ func (s *server) adapt(globals, sites string) []byte {
 	s.t.Helper()
 	s.loads++
 	s.logFile = fmt.Sprintf("%s/log%d", s.dir, s.loads)
-	config := "{\n\tadmin unix/" + s.dir + "/admin.sock\n\tpersist_config off\n\tauto_https off\n\tgrace_period 5s\n" +
+	config := "{\n\tadmin unix/" + s.dir + "/admin.sock\n\tpersist_config off\n\tauto_https disable_redirects\n\tgrace_period 5s\n" +
 		"\tlog {\n\t\toutput file " + s.logFile + "\n\t\tformat json\n\t}\n" + globals + "\n}\n" + sites
-	return adapt(s.t, strings.NewReplacer("SITE", s.site, "PUBLISH", s.publish, "SOCKET", s.socket, "DIR", s.dir).Replace(config))
+	return adapt(s.t, strings.NewReplacer("SITE", s.site, "PORT", s.site[strings.LastIndexByte(s.site, ':')+1:], "PUBLISH", s.publish, "SOCKET", s.socket, "TLS", s.tlsPort, "DIR", s.dir).Replace(config))
 }
 
 func adapt(t *testing.T, caddyfile string) []byte {
@@ -218,6 +221,14 @@ func send(client *http.Client, method, url, body string, header ...string) answe
 	return answer{res.StatusCode, res.Header, string(b), err}
 }
 
+// h2Client speaks HTTP/2 only, and trusts everybody.
+func h2Client(clear bool) *http.Client {
+	p := new(http.Protocols)
+	p.SetUnencryptedHTTP2(clear)
+	p.SetHTTP2(!clear)
+	return &http.Client{Transport: &http.Transport{Protocols: p, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+}
+
 func get(url string, header ...string) answer { return send(plain, "GET", url, "", header...) }
 
 // holding begins a request and returns where its answer will be.
@@ -284,3 +295,5 @@ http://PUBLISH {
 	comet_publish
 }
 `
+
+func loadJSON(config string) error { return caddy.Load([]byte(config), true) }

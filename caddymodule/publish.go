@@ -62,6 +62,18 @@ func (p *Publish) Provision(ctx caddy.Context) error {
 		return err
 	}
 	p.ends = a.retire
+	if err := p.readKeys(); err != nil {
+		return err
+	}
+	a.onShutdown(ctx, false)
+	p.onlySockets = len(a.Hubs) > 0 && len(p.keys) == 0
+	if p.onlySockets {
+		return refusePorts(ctx, p.use.hub.name)
+	}
+	return nil
+}
+
+func (p *Publish) readKeys() error {
 	repl := caddy.NewReplacer()
 	for _, key := range p.Keys {
 		key, err := repl.ReplaceOrErr(key, true, true)
@@ -72,11 +84,6 @@ func (p *Publish) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("key: %d characters are too few to be a secret; use at least %d, for example from: openssl rand -hex 16", len(key), minKey)
 		}
 		p.keys = append(p.keys, sha256.Sum256([]byte(key)))
-	}
-	a.onShutdown(ctx, false)
-	p.onlySockets = len(a.Hubs) > 0 && len(p.keys) == 0
-	if p.onlySockets {
-		return refusePorts(ctx, p.use.hub.name)
 	}
 	return nil
 }

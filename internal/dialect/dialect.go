@@ -10,7 +10,9 @@ package dialect
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
@@ -46,13 +48,7 @@ func New(name string, o Options) (Dialect, bool) {
 }
 
 // Names lists the dialects.
-func Names() []string {
-	names := make([]string, 0, len(dialects))
-	for name := range dialects {
-		names = append(names, name)
-	}
-	return names
-}
+func Names() []string { return slices.Sorted(maps.Keys(dialects)) }
 
 // Default is the Wait of an [Ask] that names none.
 const Default time.Duration = -1

@@ -26,14 +26,14 @@ func appendEvent(b []byte, e *hub.Event, epoch hub.Epoch) []byte {
 	b = appendString(b, e.Type)
 	b = append(b, `,"data":`...)
 	switch {
-	case IsJSON(e.ContentType) && json.Valid(e.Data):
-		b = append(b, e.Data...)
-	case utf8.Valid(e.Data):
-		b = appendString(b, string(e.Data))
-	default:
+	case !utf8.Valid(e.Data): // first: json.Valid lets any byte stand in a string
 		b = append(b, '"')
 		b = base64.StdEncoding.AppendEncode(b, e.Data)
 		b = append(b, `","encoding":"base64"`...)
+	case IsJSON(e.ContentType) && json.Valid(e.Data):
+		b = append(b, e.Data...)
+	default:
+		b = appendString(b, string(e.Data))
 	}
 	return append(b, '}')
 }

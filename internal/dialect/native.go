@@ -34,30 +34,46 @@ func (native) Read(r *http.Request) (Ask, error) {
 	if ask.Wait, err = waitOf(query); err != nil {
 		return Ask{}, err
 	}
-	since, given := query["since"]
-	if !given {
-		since = r.Header["Last-Event-Id"]
+	if err := ask.begin(query["since"], r.Header.Get("Last-Event-ID")); err != nil {
+		return Ask{}, err
 	}
-	switch {
-	case len(since) > 1:
-		return Ask{}, badRequest("since is given %d times; once is enough", len(since))
-	case len(since) == 0, since[0] == "now":
-	case since[0] == "":
+	return ask, nil
+}
+
+// begin reads from where the request wants events. An EventSource that comes
+// back asks for the address that it was made with, so that its since is of the
+// past: what the browser adds as Last-Event-ID is later, and counts.
+func (a *Ask) begin(since []string, lastID string) error {
+	if len(since) > 1 {
+		return badRequest("since is given %d times; once is enough", len(since))
+	}
+	if lastID != "" {
+		// One that is no cursor is of the server that had this address before
+		// us. The zero one is answered with a gap; an error would make the
+		// browser give up for ever.
+		cursor, _ := hub.ParseCursor(lastID)
+		a.Since = hub.After(cursor)
+		return nil
+	}
+	if len(since) == 0 {
+		return nil
+	}
+	switch since[0] {
+	case "now":
+	case "":
 		// How a client begins that must lose nothing: take the position, read
 		// the page's state, then ask for what came after the position.
-		if given {
-			ask.Wait = 0
-		}
-	case since[0] == "all":
-		ask.Since = hub.All()
+		a.Wait = 0
+	case "all":
+		a.Since = hub.All()
 	default:
 		cursor, err := hub.ParseCursor(since[0])
 		if err != nil {
-			return Ask{}, badRequest("since=%s is no position: %v", shorten(since[0]), err)
+			return badRequest("since=%s is no position: %v", shorten(since[0]), err)
 		}
-		ask.Since = hub.After(cursor)
+		a.Since = hub.After(cursor)
 	}
-	return ask, nil
+	return nil
 }
 
 // channelsOf reads the channels from the last element of an escaped path.
@@ -66,7 +82,7 @@ func (native) Read(r *http.Request) (Ask, error) {
 func channelsOf(path string) ([]string, error) {
 	list := path[strings.LastIndexByte(path, '/')+1:]
 	if list == "" {
-		return nil, badRequest("no channel is named; ask for one as in %sorders or several as in %[1]sorders,alerts", shorten(path))
+		return nil, badRequest("no channel is named; the path's last element is one, as in /comet/orders, or several, as in /comet/orders,alerts")
 	}
 	if n := strings.Count(list, ",") + 1; n > maxChannels {
 		return nil, badRequest("%d channels in one request; the limit is %d", n, maxChannels)
@@ -95,7 +111,7 @@ func checkNativeName(name string) error {
 		return badRequest("a channel's name is empty; is there a comma too many?")
 	}
 	if len(name) > maxNativeName {
-		return badRequest("the channel's name %s has %d characters; the limit is %d", shorten(name), len(name), maxNativeName)
+		return badRequest("the channel's name %s has %d bytes; the limit is %d", shorten(name), len(name), maxNativeName)
 	}
 	if strings.HasPrefix(name, "comet") && strings.HasSuffix(name, ".js") {
 		return &Error{http.StatusNotFound, "names like comet*.js are kept for the client library, which this version does not have yet"}
@@ -146,7 +162,7 @@ func waitOf(query url.Values) (time.Duration, error) {
 	}
 	seconds, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return 0, badRequest("wait=%s is no number of seconds; 0 answers at once", shorten(text))
+		return 0, badRequest("wait=%s is no whole number of seconds below 2147483648; 0 answers at once", shorten(text))
 	}
 	return time.Duration(seconds) * time.Second, nil
 }

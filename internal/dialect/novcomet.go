@@ -1,12 +1,13 @@
 package dialect
 
 import (
+	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
@@ -38,10 +39,13 @@ func (n novComet) Read(r *http.Request) (Ask, error) {
 		if err := checkNovCometID(q.publish); err != nil {
 			return Ask{}, err
 		}
-		if !n.answerPublish {
-			return Ask{}, ErrPass
+		if n.answerPublish {
+			return Ask{Publish: q.publish}, nil
 		}
-		return Ask{Publish: q.publish}, nil
+		if strings.ContainsAny(r.URL.RawQuery, "#; ") {
+			return Ask{}, badRequest("a query that publishes cannot have #, ; or a space as they stand: some servers end the query or a part of it there; write %%23, %%3B or %%20")
+		}
+		return Ask{}, ErrPass
 	}
 	if len(q.ids) == 0 {
 		return Ask{}, badRequest("nothing is subscribed; ask as in ?subscribed[news]=0")
@@ -76,22 +80,15 @@ func parseNovComet(raw string) (novCometQuery, error) {
 		switch {
 		case name == "publish":
 			if q.publish = ""; !subscripted { // publish[]=a is no text for PHP
-				text, err := url.QueryUnescape(value)
-				if err != nil {
-					return q, badRequest("publish=%s is not percent-encoded as it should be", shorten(value))
-				}
-				q.publish = text
+				q.publish = phpDecode(value)
 			}
-		case name == "subscribed" && !subscripted && key != part:
+		case name == "subscribed" && !subscripted:
 			return q, badRequest("subscribed needs a name, as in subscribed[news]=0")
 		case name == "subscribed" && subscripted:
 			if err := checkNovCometID(subscript); err != nil {
 				return q, err
 			}
-			t, err := novCometTime(value)
-			if err != nil {
-				return q, err
-			}
+			t := novCometTime(phpDecode(value))
 			if i, ok := index[subscript]; ok {
 				q.times[i] = t
 				continue
@@ -104,32 +101,6 @@ func parseNovComet(raw string) (novCometQuery, error) {
 	return q, nil
 }
 
-// phpName splits the key of a query as PHP does (php_register_variable_ex): it
-// ends at a NUL, leading spaces are dropped, space and dot are underscores, and
-// name[sub] is an array's element. More than one subscript is given back as part
-// of the first, where it is no valid name.
-func phpName(key string) (name, subscript string, subscripted bool) {
-	text, err := url.QueryUnescape(key)
-	if err != nil {
-		return "", "", false
-	}
-	text, _, _ = strings.Cut(text, "\x00")
-	text = strings.TrimLeft(text, " ")
-	name, rest, bracket := strings.Cut(text, "[")
-	name = strings.NewReplacer(" ", "_", ".", "_").Replace(name)
-	if !bracket {
-		return name, "", false
-	}
-	subscript, after, closed := strings.Cut(rest, "]")
-	if !closed {
-		return name + "_" + rest, "", false
-	}
-	if strings.HasPrefix(after, "[") {
-		subscript += "]" + after
-	}
-	return name, subscript, true
-}
-
 // maxNovCometID is the longest name of a channel in this dialect.
 const maxNovCometID = 128
 
@@ -139,7 +110,7 @@ const maxNovCometID = 128
 // name and so with a subscription.
 func checkNovCometID(id string) error {
 	switch {
-	case id == "":
+	case strings.TrimSpace(id) == "": // subscribed[ ] is subscribed[] for PHP
 		return badRequest("a name is missing, as in subscribed[news]=0")
 	case len(id) > maxNovCometID:
 		return badRequest("the name %s has %d bytes; the limit is %d", shorten(id), len(id), maxNovCometID)
@@ -157,31 +128,31 @@ func checkNovCometID(id string) error {
 }
 
 // novCometTime reads a client's second as the seed's PHP does: what is no digit
-// or sign is dropped (FILTER_SANITIZE_NUMBER_INT), what is nothing then is 0,
-// which means now. A second that no clock ever shows is now, too.
-func novCometTime(text string) (int64, error) {
-	text, err := url.QueryUnescape(text)
-	if err != nil {
-		return 0, badRequest("the time %s is not percent-encoded as it should be", shorten(text))
-	}
+// or sign is dropped (FILTER_SANITIZE_NUMBER_INT), what is no number then is 0,
+// which means now. A second that no clock ever shows is now, too; and everything
+// is newer than a second before 1970, which the hub's stamps do not have.
+func novCometTime(text string) int64 {
 	digits := strings.Map(func(r rune) rune {
 		if (r >= '0' && r <= '9') || r == '-' || r == '+' {
 			return r
 		}
 		return -1
 	}, text)
-	digits = strings.TrimPrefix(digits, "+")
-	if strings.HasPrefix(digits, "-") {
-		return 0, badRequest("the time %s is before 1970; send the second of the last answer, or 0 for now", shorten(text))
+	sign := strings.HasPrefix(digits, "-")
+	if sign || strings.HasPrefix(digits, "+") {
+		digits = digits[1:]
 	}
 	if i := strings.IndexAny(digits, "+-"); i >= 0 {
 		digits = digits[:i]
 	}
 	t, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
-		return 0, nil
+	switch {
+	case sign && strings.Trim(digits, "0") != "":
+		return 1
+	case err != nil:
+		return 0
 	}
-	return t, nil
+	return t
 }
 
 // novCometAnswer writes what the seed's comet.php printed.
@@ -194,17 +165,46 @@ func (novCometAnswer) Open(hub.Cursor) []byte                      { return nil 
 func (novCometAnswer) Idle(hub.Cursor) []byte                      { return []byte(`{"s":0}`) }
 func (a novCometAnswer) Bye(at hub.Cursor, _ time.Duration) []byte { return a.Idle(at) }
 
+// Events writes as PHP's json_encode does, for which an array with the keys 0, 1,
+// … is a list. JavaScript sees no difference.
 func (novCometAnswer) Events(d *hub.Delivery) []byte {
-	b := []byte(`{"s":1,"k":{`)
+	list := true
+	for i, e := range d.Events {
+		list = list && e.Channel == strconv.Itoa(i)
+	}
+	open, closed := byte('{'), byte('}')
+	if list {
+		open, closed = '[', ']'
+	}
+	b := append([]byte(`{"s":1,"k":`), open)
 	for i, e := range d.Events {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, e.Channel)
-		b = append(b, ':')
+		if !list {
+			b = append(appendPHPString(b, e.Channel), ':')
+		}
 		b = strconv.AppendInt(b, e.Stamp, 10)
 	}
-	return append(b, "}}"...)
+	return append(b, closed, '}')
+}
+
+// appendPHPString appends a channel's name, which has nothing that JSON must
+// escape, as json_encode does: in ASCII.
+func appendPHPString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, r := range s {
+		switch {
+		case r < utf8.RuneSelf:
+			b = append(b, byte(r))
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			b = fmt.Appendf(b, `\u%04x\u%04x`, high, low)
+		default:
+			b = fmt.Appendf(b, `\u%04x`, r)
+		}
+	}
+	return append(b, '"')
 }
 
 // Full answers "nothing happened": the seed's JavaScript never asks again after

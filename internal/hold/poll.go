@@ -56,6 +56,7 @@ func (h *Hold) poll(c *conn, sub *hub.Sub, woken waker) Report {
 func (h *Hold) await(c *conn, woken waker) (*hub.Delivery, Outcome) {
 	timer := time.NewTimer(h.Wait)
 	defer timer.Stop()
+	began := time.Now()
 	stop := h.Ends.Stop
 	outcome := Timeout
 	for {
@@ -68,7 +69,7 @@ func (h *Hold) await(c *conn, woken waker) (*hub.Delivery, Outcome) {
 			return nil, outcome
 		case <-stop:
 			stop, outcome = nil, Stopped
-			timer.Reset(spread(StopSpread))
+			timer.Reset(min(spread(StopSpread), h.Wait-time.Since(began)))
 		}
 	}
 }

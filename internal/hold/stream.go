@@ -18,7 +18,9 @@ func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
 	d := sub.Next()
 	var at hub.Cursor
 	if d == nil {
-		d, at = woken.rest(sub)
+		if d, at = woken.rest(sub); d != nil {
+			at = hub.Cursor{} // behind the events, which are not written yet
+		}
 	}
 	if !c.send(h.Answer.Open(at)) {
 		d.Done()
@@ -89,8 +91,12 @@ func (c *conn) deliver(answer Answer, d *hub.Delivery, report *Report) bool {
 
 // send writes and flushes, and reports whether the client still takes it. The
 // deadline is taken back each time: on HTTP/2 one that passes ends the stream
-// even while nothing is being written.
+// even while nothing is being written. A stream that never waits learns here
+// that its client is gone, should the middleware swallow the errors of writes.
 func (c *conn) send(b []byte) bool {
+	if c.ctx.Err() != nil {
+		return false
+	}
 	_ = c.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every writer has one
 	if len(b) > 0 {
 		if _, err := c.w.Write(b); err != nil {

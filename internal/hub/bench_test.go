@@ -112,6 +112,9 @@ func BenchmarkFanout(b *testing.B) {
 		}
 		b.StartTimer()
 	}
+	if n := woken.Load(); n != int64(b.N)*waiters {
+		b.Errorf("%d were woken in %d publishes", n, b.N)
+	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/waiters, "ns/waiter")
 }
 

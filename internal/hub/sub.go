@@ -202,12 +202,9 @@ func (s *Sub) Next() *Delivery {
 // the position from which nothing is lost. A delivery that the Waker was told is
 // not returned again: whoever gets nil looks there first.
 func (s *Sub) Rest() (*Delivery, Cursor) {
-	if d := s.takeComing(); d != nil {
-		return d, d.Cursor
-	}
 	d, at := s.rest()
 	if d == nil {
-		d = s.takeComing() // an event was faster than rest
+		d = s.takeComing() // an event was faster
 	}
 	if d != nil {
 		return d, d.Cursor

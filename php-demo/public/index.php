@@ -69,6 +69,8 @@ page_head('The proof');
 echo '{"text":"from a shell"}' &gt;&gt; <?= e($folder) ?>/alerts.jsonl
 curl -d '{"text":"from curl"}' -H 'Content-Type: application/json' <?= e(publish_url()) ?>/orders</code></pre>
 </section>
+<?php if (!without_comet()) { ?>
 <script src="/proof.js" defer></script>
+<?php } ?>
 <?php
 page_foot();

@@ -32,7 +32,7 @@ page_head('NovComet');
 </section>
 
 <section>
-	<h2>The whole script of this page</h2>
+	<h2>The page’s own script</h2>
 <pre><code>NovComet.subscribe('customAlert', function (data) {
 	show('customAlert', data);
 }).subscribe('customAlert2', function (data) {

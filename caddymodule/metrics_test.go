@@ -1,0 +1,117 @@
+package caddymodule
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// gauge sums a metric over all its labels.
+func gauge(t *testing.T, name string) float64 {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	if err := registerMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.Metric {
+				sum += value(m)
+			}
+		}
+	}
+	return sum
+}
+
+func value(m *dto.Metric) float64 {
+	return m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+}
+
+// TestMetricsHaveTheirNamesAndNeverAChannel scrapes Caddy's own endpoint.
+func TestMetricsHaveTheirNamesAndNeverAChannel(t *testing.T) {
+	hub := unique("metered")
+	s := start(t, "comet {\nhub "+hub+" {\nwatch DIR/*.comet\nmax_holds 2\n}\n}", `
+http://SITE {
+	bind 127.0.0.1
+	comet /comet/* {
+		hub `+hub+`
+	}
+	comet /comet.php novcomet {
+		hub `+hub+`
+	}
+}
+http:// {
+	bind unix/SOCKET
+	comet_publish `+hub+`
+}`)
+	secret := unique("secretchannel")
+	door := overSocket(s.socket)
+	poll := holding("http://" + s.site + "/comet/" + secret)
+	nov := holding("http://" + s.site + "/comet.php?subscribed[" + secret + "]=0")
+	held(t, hub, secret, 2)
+	get("http://"+s.site+"/comet/"+secret).wants(t, 503, "too many held requests")
+	during := send(s.admin(), "GET", "http://127.0.0.1/metrics", "").body
+	send(door, "POST", "http://x/"+secret, "x").wants(t, 200, secret)
+	send(door, "POST", "http://x/"+secret, "x", "Origin", "https://x").wants(t, 403, "browsers")
+	receive(t, poll)
+	receive(t, nov)
+	get("http://"+s.site+"/comet/"+secret+"?wait=0").wants(t, 200, "events")
+	get("http://"+s.site+"/comet/"+secret+"%20x").wants(t, 400, "")
+	if err := os.WriteFile(s.dir+"/"+secret+".comet", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	eventually(t, "the file's event is counted", func() bool {
+		text = send(s.admin(), "GET", "http://127.0.0.1/metrics", "").body
+		return strings.Contains(text, `caddy_comet_events_total{hub="`+hub+`",source="file"} 1`)
+	})
+
+	labels := `{dialect="native",hub="` + hub + `",transport="poll"} `
+	if !strings.Contains(during, "caddy_comet_held"+labels+"1\n") {
+		t.Error("the held poll is not counted while it is held")
+	}
+	for _, want := range []string{
+		"caddy_comet_held" + labels + "0\n",
+		"caddy_comet_opened_total" + labels + "3\n",
+		`caddy_comet_answered_total{dialect="native",hub="` + hub + `",outcome="event",transport="poll"} 1`,
+		`caddy_comet_answered_total{dialect="native",hub="` + hub + `",outcome="timeout",transport="poll"} 1`,
+		`caddy_comet_answered_total{dialect="native",hub="` + hub + `",outcome="denied",transport="poll"} 1`,
+		`caddy_comet_answered_total{dialect="novcomet",hub="` + hub + `",outcome="event",transport="poll"} 1`,
+		`caddy_comet_events_total{hub="` + hub + `",source="post"} 1`,
+		`caddy_comet_deliveries_total{hub="` + hub + `"} `,
+		`caddy_comet_channels{hub="` + hub + `"} 1`,
+		`caddy_comet_history_bytes{hub="` + hub + `"} `,
+		`caddy_comet_publish_seconds_count{hub="` + hub + `"} 1`,
+		`caddy_comet_denied_total{hub="` + hub + `",reason="limit"} 1`,
+		`caddy_comet_denied_total{hub="` + hub + `",reason="publisher"} 1`,
+		`caddy_comet_denied_total{hub="` + hub + `",reason="request"} 1`,
+		`caddy_comet_watches{mode="`,
+		"caddy_comet_watch_overflows_total ",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, secret) {
+			t.Errorf("a channel's name: %s", line)
+		}
+		if m := regexp.MustCompile(`^caddy_comet_\w+\{(.*)\}`).FindStringSubmatch(line); m != nil {
+			for pair := range strings.SplitSeq(m[1], ",") {
+				name, _, _ := strings.Cut(pair, "=")
+				if !strings.Contains("hub dialect transport outcome source reason mode le", name) {
+					t.Errorf("an unknown label %s: %s", name, line)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,323 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestAPublishAnswersThePollsOfBothDialects goes the whole way: hold, publish,
+// answer.
+func TestAPublishAnswersThePollsOfBothDialects(t *testing.T) {
+	s := start(t, "", `
+http://SITE {
+	bind 127.0.0.1
+	comet /comet/*
+	comet /comet.php novcomet
+}
+http://PUBLISH {
+	bind 127.0.0.1
+	comet_publish
+}`)
+	name := unique("orders")
+	native := holding("http://" + s.site + "/comet/" + name + ",unused")
+	nov := holding("http://" + s.site + "/comet.php?&subscribed[" + name + "]=0&1795242599")
+	held(t, defaultHub, name, 2)
+
+	a := send(plain, "POST", "http://"+s.publish+"/"+name, `{"id":42}`, "Comet-Type", "sale")
+	var p published
+	if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.status != 200 || p.Channel != name || p.Receivers != 2 || p.Cursor == "" {
+		t.Fatalf("the publisher got %d %q", a.status, a.body)
+	}
+	got := receive(t, native).poll(t)
+	if len(got.Events) != 1 || string(got.Events[0].Data) != `{"id":42}` || got.Events[0].Type != "sale" || got.Events[0].Channel != name || got.Cursor != p.Cursor {
+		t.Errorf("the native poll got %+v", got)
+	}
+	n := receive(t, nov)
+	n.wants(t, 200, `{"s":1,"k":{"`+name+`":`)
+	if ct := n.header.Get("Content-Type"); ct != "application/json" {
+		t.Errorf("novcomet's Content-Type is %q", ct)
+	}
+	// A dialect's publish request goes to the site.
+	get("http://"+s.site+"/comet.php?&publish="+name).wants(t, 200, "")
+}
+
+// TestWhatAPublisherSendsIsAnsweredClearly has names, headers and bodies.
+func TestWhatAPublisherSendsIsAnsweredClearly(t *testing.T) {
+	s := start(t, "comet {\nmax_event 1KiB\n}", simple)
+	long := strings.Repeat("x", 256)
+	for _, c := range []struct {
+		name, method, path, body string
+		header                   []string
+		status                   int
+		want                     string
+	}{
+		{"no channel", "POST", "/", "x", nil, 405, "POST is not for this address; use GET, HEAD"},
+		{"another method", "PUT", "/a", "x", nil, 405, "PUT is not for this address; use POST, GET, HEAD, DELETE"},
+		{"options", "OPTIONS", "/a", "", nil, 405, "OPTIONS is not"},
+		{"a kept name", "POST", "/_x", "x", nil, 404, `the name \"_x\" is kept for the endpoint itself`},
+		{"a kept name among others", "POST", "/a,_x", "x", nil, 404, `\"_x\" is kept`},
+		{"publish is kept", "POST", "/publish", "x", nil, 404, `\"publish\" is kept`},
+		{"an empty name", "POST", "/a,", "x", nil, 400, "not a channel name: it is empty"},
+		{"a comma alone", "POST", "/,", "x", nil, 400, "it is empty"},
+		{"control character", "POST", "/a%00b", "x", nil, 400, "control character U+0000"},
+		{"line break", "POST", "/a%0Ab", "x", nil, 400, "control character U+000A"},
+		{"not UTF-8", "POST", "/a%ff", "x", nil, 400, "it is not UTF-8"},
+		{"too long", "POST", "/" + long, "x", nil, 400, "it has 256 bytes, and 255 are allowed"},
+		{"ten kilobytes", "POST", "/" + strings.Repeat("y", 10<<10), "x", nil, 400, "it has 10240 bytes"},
+		{"too many", "POST", "/" + strings.Repeat("a,", 1000) + "a", "x", nil, 400, "1001 channels in one request; the limit is 1000"},
+		{"up a directory", "POST", "/a/../", "x", nil, 405, "is not for this address"},
+		{"JSON that is none", "POST", "/j", "{oops", []string{"Content-Type", "application/json"}, 400, "says JSON, and the body is none; encode it with json_encode()"},
+		{"JSON by suffix that is none", "POST", "/j", "oops", []string{"Content-Type", "application/ld+json; charset=utf-8"}, 400, "says JSON"},
+		{"a type too long", "POST", "/j", "x", []string{"Comet-Type", strings.Repeat("t", 129)}, 400, "Comet-Type has 129 bytes; the limit is 128"},
+		{"a type that is no UTF-8", "POST", "/j", "x", []string{"Comet-Type", "a\xff"}, 400, "Comet-Type must be UTF-8 without control characters"},
+		{"an ID too long", "POST", "/j", "x", []string{"Comet-Id", strings.Repeat("t", 129)}, 400, "Comet-Id has 129 bytes"},
+		{"a media type too long", "POST", "/j", "x", []string{"Content-Type", "text/" + long}, 400, "the Content-Type has 261 bytes"},
+		{"too large", "POST", "/j", strings.Repeat("z", 1025), nil, 413, "the body is too large: the limit is 1024 bytes (max_event)"},
+		{"just not too large", "POST", "/j", strings.Repeat("z", 1024), nil, 200, `"receivers":0`},
+		{"an info of none", "GET", "/" + unique("none"), "", nil, 404, "nothing is kept of it and nobody follows it"},
+		{"deleting none", "DELETE", "/" + unique("none"), "", nil, 404, "there is no channel"},
+		{"deleting two", "DELETE", "/a,b", "", nil, 400, "one channel at a time"},
+		{"info of two", "GET", "/a,b", "", nil, 400, "one channel at a time"},
+		{"a wrong cursor", "GET", "/a?since=yesterday", "", nil, 400, "a cursor is what an earlier answer gave"},
+		{"the present cursor", "GET", "/a?since=", "", nil, 200, `"events":[]`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := send(plain, c.method, "http://"+s.publish+c.path, c.body, c.header...)
+			a.wants(t, c.status, c.want)
+			if !json.Valid([]byte(a.body)) {
+				t.Errorf("the answer is no JSON: %q", a.body)
+			}
+			if c.status == 405 && a.header.Get("Allow") == "" {
+				t.Error("405 without Allow")
+			}
+		})
+	}
+}
+
+// TestWhatIsPublishedArrivesAsItWasSent: names that are split and decoded,
+// media types, repetitions.
+func TestWhatIsPublishedArrivesAsItWasSent(t *testing.T) {
+	s := start(t, "", simple)
+	door := "http://" + s.publish + "/"
+	cases := []struct{ contentType, body, want string }{
+		{"application/x-www-form-urlencoded", `{"a":1}`, `{"a":1}`}, // curl -d
+		{"application/x-www-form-urlencoded", `a=1&b=2`, `"a=1\u0026b=2"`},
+		{"", `[1]`, `[1]`},
+		{"text/plain", `[1]`, `"[1]"`},
+		{"application/json", `"x"`, `"x"`},
+		{"", ``, `""`},
+		{"", "\xff\x00", `"/wA="`},
+	}
+	name := unique("types")
+	since := s.must(name, "first")
+	for _, c := range cases {
+		header := []string{"Content-Type", c.contentType}
+		if c.contentType == "" {
+			header = nil
+		}
+		send(plain, "POST", door+name, c.body, header...).wants(t, 200, name)
+	}
+	got := get("http://" + s.site + "/comet/" + name + "?since=" + since).poll(t)
+	if len(got.Events) != len(cases) {
+		t.Fatalf("%d events of %d", len(got.Events), len(cases))
+	}
+	for i, c := range cases {
+		if string(got.Events[i].Data) != c.want {
+			t.Errorf("%q as %q arrived as %s", c.body, c.contentType, got.Events[i].Data)
+		}
+	}
+
+	t.Run("several channels at once", func(t *testing.T) {
+		x, y := unique("x"), unique("y")
+		a := send(plain, "POST", door+"some/where/"+x+"%2Cx,"+y+"%2F..", "d")
+		var p []published
+		if err := json.Unmarshal([]byte(a.body), &p); err != nil || len(p) != 2 || p[0].Channel != x+",x" || p[1].Channel != y+"/.." {
+			t.Errorf("got %q", a.body)
+		}
+		get(door+x+"%2Cx").wants(t, 200, `"history":1`)
+	})
+	t.Run("a retry is harmless", func(t *testing.T) {
+		name := unique("retry")
+		first := send(plain, "POST", door+name, "once", "Comet-Id", "n1")
+		again := send(plain, "POST", door+name, "once", "Comet-Id", "n1")
+		var p, q published
+		_ = json.Unmarshal([]byte(first.body), &p)
+		_ = json.Unmarshal([]byte(again.body), &q)
+		if p.Repeated || !q.Repeated || p.Cursor != q.Cursor || p.Cursor == "" {
+			t.Errorf("first %q, again %q", first.body, again.body)
+		}
+		get(door+name).wants(t, 200, `"history":1`)
+	})
+	t.Run("forgetting", func(t *testing.T) {
+		name := unique("forget")
+		cursor := s.must(name, "1")
+		s.must(name, "2")
+		send(plain, "DELETE", door+name, "").wants(t, 200, `"deleted":true`)
+		got := get("http://" + s.site + "/comet/" + name + "?wait=0&since=" + cursor).poll(t)
+		if !got.Gap {
+			t.Errorf("the loss was not told: %+v", got)
+		}
+		get(door+name).wants(t, 404, "there is no channel")
+	})
+}
+
+// TestTheListingIsBounded: ten thousand channels are listed as a thousand and
+// how many more there are.
+func TestTheListingIsBounded(t *testing.T) {
+	hub := unique("many")
+	s := start(t, "comet {\nhub "+hub+"\n}", "http:// {\nbind unix/SOCKET\ncomet_publish "+hub+"\n}")
+	door := overSocket(s.socket)
+	for i := range 10 {
+		names := make([]string, 1000)
+		for j := range names {
+			names[j] = fmt.Sprintf("c%05d", i*1000+j)
+		}
+		if a := send(door, "POST", "http://x/"+strings.Join(names, ","), "d"); a.status != 200 {
+			t.Fatalf("%d %q %v", a.status, shortened(a.body), a.err)
+		}
+	}
+	a := send(door, "GET", "http://x/", "")
+	var l struct {
+		Hub      string
+		Cursor   string
+		More     int
+		Channels []described
+	}
+	if err := json.Unmarshal([]byte(a.body), &l); err != nil || l.Hub != hub || l.More != 9000 || len(l.Channels) != 1000 ||
+		l.Channels[999].Channel != "c00999" || !strings.HasSuffix(l.Cursor, ".10000") || !strings.HasSuffix(l.Channels[7].Cursor, ".8") {
+		t.Errorf("got %s %v", shortened(a.body), err)
+	}
+	if b := send(door, "HEAD", "http://x/", ""); b.status != 200 || b.body != "" {
+		t.Errorf("HEAD: %d %q", b.status, b.body)
+	}
+	send(door, "GET", "http://x/c05000", "").wants(t, 200, `{"channel":"c05000","held":0,"cursor":"`)
+}
+
+// TestTooManyChannelsAre503 with a time to come back.
+func TestTooManyChannelsAre503(t *testing.T) {
+	hub := unique("few")
+	s := start(t, "comet {\nhub "+hub+" {\nmax_channels 2\n}\n}", "http:// {\nbind unix/SOCKET\ncomet_publish "+hub+"\n}")
+	a := send(overSocket(s.socket), "POST", "http://x/a,b,c", "d")
+	a.wants(t, 503, "too many channels: the limit is 2; raise max_channels")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+}
+
+// TestOnlyThisMachinePublishes has every way in.
+func TestOnlyThisMachinePublishes(t *testing.T) {
+	shared, err := referHub(unique("peers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer releaseHub(shared.name, 0)
+	unix := &net.UnixAddr{Name: "/run/x.sock", Net: "unix"}
+	tcp := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2020}
+	const key = "0123456789abcdef"
+	withKey := &Publish{use: &hubUse{hub: shared}, Keys: []string{"fedcba9876543210", key}}
+	if err := withKey.readKeys(); err != nil {
+		t.Fatal(err)
+	}
+	keyless := &Publish{use: &hubUse{hub: shared}}
+	tenants := &Publish{use: &hubUse{hub: shared}, onlySockets: true}
+	for _, c := range []struct {
+		name    string
+		publish *Publish
+		local   net.Addr
+		remote  string
+		host    string
+		header  [2]string
+		status  int
+	}{
+		{"loopback", keyless, tcp, "127.0.0.1:5000", "127.0.0.1:2020", [2]string{}, 200},
+		{"all of 127/8", keyless, tcp, "127.9.9.9:5000", "localhost", [2]string{}, 200},
+		{"IPv6 loopback", keyless, tcp, "[::1]:5000", "[::1]:2020", [2]string{}, 200},
+		{"IPv4 in IPv6", keyless, tcp, "[::ffff:127.0.0.1]:5000", "LOCALHOST:2020", [2]string{}, 200},
+		{"a socket", keyless, unix, "@", "anything.example", [2]string{}, 200},
+		{"a socket without a peer's name", keyless, unix, "", "x", [2]string{}, 200},
+		{"the network", keyless, tcp, "192.0.2.9:5000", "127.0.0.1:2020", [2]string{}, 403},
+		{"the network, a forged host", keyless, tcp, "192.0.2.9:5000", "localhost", [2]string{}, 403},
+		{"IPv6 network", keyless, tcp, "[2001:db8::1]:5000", "localhost", [2]string{}, 403},
+		{"IPv4 network in IPv6", keyless, tcp, "[::ffff:192.0.2.9]:1", "localhost", [2]string{}, 403},
+		{"says it is loopback", keyless, tcp, "192.0.2.9:5000", "localhost", [2]string{"X-Forwarded-For", "127.0.0.1"}, 403},
+		{"a peer that is none", keyless, tcp, "@", "localhost", [2]string{}, 403},
+		{"no peer", keyless, nil, "", "localhost", [2]string{}, 403},
+		{"a rebound name", keyless, tcp, "127.0.0.1:5000", "evil.example:2020", [2]string{}, 403},
+		{"a name that begins so", keyless, tcp, "127.0.0.1:5000", "127.0.0.1.evil.example", [2]string{}, 403},
+		{"no host", keyless, tcp, "127.0.0.1:5000", "", [2]string{}, 403},
+		{"through a proxy", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"X-Forwarded-For", "192.0.2.9"}, 403},
+		{"through nginx", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"X-Real-IP", "192.0.2.9"}, 403},
+		{"through Via", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Via", "1.1 x"}, 403},
+		{"through Forwarded", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Forwarded", "for=192.0.2.9"}, 403},
+		{"a page elsewhere", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "https://evil.example"}, 403},
+		{"a page from a file", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "null"}, 403},
+		{"a form", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"a page over a socket", keyless, unix, "@", "x", [2]string{"Origin", "https://evil.example"}, 403},
+		{"tenants: loopback", tenants, tcp, "127.0.0.1:5000", "localhost", [2]string{}, 403},
+		{"tenants: a socket", tenants, unix, "@", "x", [2]string{}, 200},
+		{"key: right", withKey, tcp, "192.0.2.9:5000", "site.example", [2]string{"Authorization", "Bearer " + key}, 200},
+		{"key: the other", withKey, tcp, "192.0.2.9:5000", "site.example", [2]string{"Authorization", "bearer fedcba9876543210"}, 200},
+		{"key: through a proxy", withKey, tcp, "127.0.0.1:5000", "site.example", [2]string{"Authorization", "Bearer " + key}, 200},
+		{"key: none", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{}, 401},
+		{"key: none over a socket", withKey, unix, "@", "x", [2]string{}, 401},
+		{"key: wrong", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer 0123456789abcdeF"}, 401},
+		{"key: half", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer 01234567"}, 401},
+		{"key: empty", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer "}, 401},
+		{"key: another scheme", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Basic " + key}, 401},
+		{"key: a page has it", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "https://site.example"}, 403},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := httptest.NewRequest("POST", "/"+unique("peer"), strings.NewReader("x"))
+			r.RemoteAddr, r.Host = c.remote, c.host
+			if c.header[0] != "" {
+				r.Header.Set(c.header[0], c.header[1])
+			}
+			if c.local != nil {
+				r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, c.local))
+			}
+			w := httptest.NewRecorder()
+			if err := c.publish.ServeHTTP(w, r, nil); err != nil {
+				t.Fatal(err)
+			}
+			if w.Code != c.status || !json.Valid(w.Body.Bytes()) {
+				t.Errorf("%d %s; want %d", w.Code, w.Body, c.status)
+			}
+			if (w.Header().Get("WWW-Authenticate") != "") != (w.Code == 401) {
+				t.Error("WWW-Authenticate goes with 401")
+			}
+		})
+	}
+}
+
+// TestTheDoorIsShutForTheNetwork asks a wildcard listener from an address of
+// this machine that is not loopback.
+func TestTheDoorIsShutForTheNetwork(t *testing.T) {
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	s := start(t, "", "http://:"+port+" {\ncomet_publish\n}\nhttp:// {\nbind unix/SOCKET\ncomet_publish\n}")
+	name := unique("door")
+	send(plain, "POST", "http://127.0.0.1:"+port+"/"+name, "x").wants(t, 200, name)
+	send(overSocket(s.socket), "POST", "http://whatever/"+name, "x").wants(t, 200, name)
+	outside := outsideAddress(t)
+	for _, host := range []string{"localhost", "127.0.0.1:" + port, outside} {
+		send(plain, "POST", "http://"+net.JoinHostPort(outside, port)+"/"+name, "x", "Host", host).
+			wants(t, 403, "only programs on this machine may publish here; for others set a key")
+	}
+}
+
+func outsideAddress(t *testing.T) string {
+	t.Helper()
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
+			return n.IP.String()
+		}
+	}
+	t.Skip("this machine has no address but loopback")
+	return ""
+}
