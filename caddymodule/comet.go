@@ -192,12 +192,25 @@ func (c *Comet) refuse(w http.ResponseWriter, reason string, status int, text st
 }
 
 func writeText(w http.ResponseWriter, status int, text string) {
+	dropBody(w)
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n")
+}
+
+// dropTime is how long whoever was refused may go on to send a body.
+const dropTime = time.Second
+
+// dropBody has the answer not wait for the rest of a body that nobody wants.
+// net/http reads up to 256 KiB of it first, so that who still sends does not
+// miss the answer (cw.writeHeader in net/http/server.go); because Caddy wraps
+// the body it does so even where the announced length says that it is in vain,
+// and a client that waits for the answer got it after Caddy's minute.
+func dropBody(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(dropTime)) // not every writer has one
 }
 
 // drain reads the body that a request for listening should not have. net/http

@@ -304,5 +304,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 // writeError answers with a sentence, as JSON.
 func writeError(w http.ResponseWriter, status int, err error) {
+	dropBody(w)
 	writeJSON(w, status, map[string]string{"error": err.Error()})
 }

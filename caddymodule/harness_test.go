@@ -45,7 +45,7 @@ var (
 	binaryDir string
 	// binary builds Caddy with this module once.
 	binary = sync.OnceValues(func() (string, error) {
-		path := filepath.Join(binaryDir, "caddy")
+		path := filepath.Join(binaryDir, "caddy-comet")
 		out, err := exec.Command("go", "build", "-o", path, "../cmd/caddy").CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, out)

@@ -141,7 +141,7 @@ func TestReadmeForFPM(t *testing.T) {
 	listen, publish := port(t), port(t)
 	caddy(t, dir, documented(t, "fpm",
 		"example.com {", "http://127.0.0.1:"+listen+" {", "/srv/www/example", dir+"/www", "/run/comet/example", dir+"/run",
-		"unix//run/php/php-fpm.sock", "unix/"+dir+"/fpm.sock", "http://127.0.0.1:2020", "http://127.0.0.1:"+publish))
+		"unix//run/php/php-fpm.sock", "unix/"+dir+"/fpm.sock", ":2020", ":"+publish))
 	base := "http://127.0.0.1:" + listen
 
 	t.Run("what is hidden is not served", func(t *testing.T) {

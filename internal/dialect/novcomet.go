@@ -129,8 +129,8 @@ func checkNovCometID(id string) error {
 
 // novCometTime reads a client's second as the seed's PHP does: what is no digit
 // or sign is dropped (FILTER_SANITIZE_NUMBER_INT), what is no number then is 0,
-// which means now. A second that no clock ever shows is now, too; and everything
-// is newer than a second before 1970, which the hub's stamps do not have.
+// which means now. Everything is newer than a second before 1970, which the hub's
+// stamps do not have.
 func novCometTime(text string) int64 {
 	digits := strings.Map(func(r rune) rune {
 		if (r >= '0' && r <= '9') || r == '-' || r == '+' {
@@ -145,13 +145,10 @@ func novCometTime(text string) int64 {
 	if i := strings.IndexAny(digits, "+-"); i >= 0 {
 		digits = digits[:i]
 	}
-	t, err := strconv.ParseInt(digits, 10, 64)
-	switch {
-	case sign && strings.Trim(digits, "0") != "":
+	if sign && strings.Trim(digits, "0") != "" {
 		return 1
-	case err != nil:
-		return 0
 	}
+	t, _ := strconv.ParseInt(digits, 10, 64) // 0 for nothing, the greatest for too much
 	return t
 }
 

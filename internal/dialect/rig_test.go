@@ -35,7 +35,7 @@ func wantRefusal(t *testing.T, err error, status int, says string) {
 }
 
 // checkSentence reports a text that would not be one line for a reader.
-func checkSentence(t *testing.T, text string) {
+func checkSentence(t testing.TB, text string) {
 	t.Helper()
 	if text == "" || len(text) > 600 || strings.ContainsAny(text, "\r\n\x00") {
 		t.Errorf("no short sentence: %q", text)
