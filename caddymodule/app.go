@@ -74,8 +74,8 @@ type hubUse struct {
 	// limits are those that the hub's block and its handlers set, to tell when
 	// two disagree.
 	limits Settings
-	// directives counts the comet handlers that serve the hub.
-	directives int
+	// directives are the comet handlers that serve the hub, for people.
+	directives []string
 }
 
 // defaultHub is the one hub of a configuration that declares none.

@@ -89,7 +89,11 @@ func (c *Comet) Provision(ctx caddy.Context) error {
 	if c.use, err = c.app.serve(c.Hub, settings, c.Watch); err != nil {
 		return err
 	}
-	c.use.directives++
+	where := c.Dialect
+	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		where += " on " + strings.Join(srv.Listen, " ")
+	}
+	c.use.directives = append(c.use.directives, where)
 	if c.AnswerPublish {
 		if c.touch, err = newTouchFile(c.Dialect, c.Watch); err != nil {
 			return err

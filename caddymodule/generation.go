@@ -85,9 +85,9 @@ func (a *App) Start() error {
 			a.added[name] = append(a.added[name], w)
 		}
 	}
-	if use := a.uses[defaultHub]; use != nil && len(a.Hubs) == 0 && use.directives > 1 {
+	if use := a.uses[defaultHub]; use != nil && len(a.Hubs) == 0 && len(use.directives) > 1 {
 		a.logger.Info("all comet directives share one hub; declare hubs in the global options to keep sites apart",
-			zap.String("hub", defaultHub), zap.Int("directives", use.directives))
+			zap.String("hub", defaultHub), zap.Strings("directives", use.directives))
 	}
 	a.warnOfRewrites()
 	a.warnOfWriteTimeouts()

@@ -134,7 +134,7 @@ func (s *server) adapt(globals, sites string) []byte {
 	s.loads++
 	s.logFile = fmt.Sprintf("%s/log%d", s.dir, s.loads)
 	config := "{\n\tadmin unix/" + s.dir + "/admin.sock\n\tpersist_config off\n\tauto_https disable_redirects\n\tgrace_period 5s\n" +
-		"\tlog {\n\t\toutput file " + s.logFile + "\n\t\tformat json\n\t}\n" + globals + "\n}\n" + sites
+		"\tlog {\n\t\toutput file " + s.logFile + " {\n\t\t\troll_disabled\n\t\t}\n\t\tformat json\n\t}\n" + globals + "\n}\n" + sites
 	return adapt(s.t, strings.NewReplacer("SITE", s.site, "PORT", s.site[strings.LastIndexByte(s.site, ':')+1:], "PUBLISH", s.publish, "SOCKET", s.socket, "TLS", s.tlsPort, "DIR", s.dir).Replace(config))
 }
 

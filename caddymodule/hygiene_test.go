@@ -178,6 +178,23 @@ func TestHugeBodiesAre413(t *testing.T) {
 	next(t, r, "POST").wants(t, 200, name)
 }
 
+// TestARefusalDoesNotCutTheNextHold on the same connection, though it bounded
+// the reading of a body.
+func TestARefusalDoesNotCutTheNextHold(t *testing.T) {
+	s := start(t, "", simple)
+	name := unique("after")
+	c, r := dial(t, s.site, "POST /comet/a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nbody")
+	next(t, r, "POST").wants(t, 405, "by GET")
+	for _, body := range []string{"\r\n", "Content-Length: 2\r\n\r\nhi"} {
+		began := time.Now()
+		fmt.Fprintf(c, "GET /comet/%s?wait=2 HTTP/1.1\r\nHost: 127.0.0.1\r\n%s", name, body)
+		next(t, r, "GET").poll(t)
+		if time.Since(began) < 1900*time.Millisecond {
+			t.Error("it did not wait")
+		}
+	}
+}
+
 // TestAReadTimeoutDoesNotCutAHold: net/http would take the deadline of reading
 // the request for the client's end.
 func TestAReadTimeoutDoesNotCutAHold(t *testing.T) {

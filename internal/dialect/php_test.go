@@ -106,7 +106,7 @@ func startPHPServer(t testing.TB) string {
 	address := l.Addr().String()
 	_ = l.Close()
 	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-n", "-S", address, seenPHP)
+	cmd := exec.CommandContext(ctx, path, "-n", "-d", "display_errors=0", "-S", address, seenPHP)
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -119,8 +119,8 @@ func TestRandomQueriesAreReadAsPHPReadsThem(t *testing.T) {
 func TestPHPSeesARequestAsOnTheCommandLine(t *testing.T) {
 	p, address := startPHP(t), startPHPServer(t)
 	for _, query := range hostile {
-		if strings.ContainsAny(query, "# ") {
-			continue // PHP's own little server cuts there, which is why we refuse it
+		if strings.ContainsAny(query, "# ñ") {
+			continue // PHP's own little server cuts at the first and hangs up at the others
 		}
 		r := &http.Request{Method: http.MethodGet, Header: http.Header{}, URL: &url.URL{Scheme: "http", Host: address, Path: "/", RawQuery: query}}
 		answer, err := http.DefaultTransport.RoundTrip(r.WithContext(t.Context()))

@@ -106,23 +106,12 @@ func brief(words []string) string {
 	return fmt.Sprintf("%q", words)
 }
 
-// logs is a logger whose words can be waited for.
-type logs struct {
-	*observer.ObservedLogs
-	mu      sync.Mutex
-	changed chan struct{}
-}
+// logs is what a logger was told.
+type logs struct{ *observer.ObservedLogs }
 
 func newLogs() (*zap.Logger, *logs) {
 	core, observed := observer.New(zapcore.InfoLevel)
-	l := &logs{ObservedLogs: observed, changed: make(chan struct{})}
-	return zap.New(core, zap.Hooks(func(zapcore.Entry) error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		close(l.changed)
-		l.changed = make(chan struct{})
-		return nil
-	})), l
+	return zap.New(core), &logs{observed}
 }
 
 // count is how many entries have the text in their message or fields.
@@ -140,24 +129,5 @@ func (l *logs) expect(t *testing.T, n int, text string) {
 	t.Helper()
 	if got := l.count(text); got != n {
 		t.Fatalf("%d log entries say %q, want %d: %v", got, text, n, l.All())
-	}
-}
-
-func (l *logs) wait(t *testing.T, text string) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for {
-		l.mu.Lock()
-		changed := l.changed
-		l.mu.Unlock()
-		if l.count(text) > 0 {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline.C:
-			t.Fatalf("no log entry says %q: %v", text, l.All())
-		}
 	}
 }

@@ -153,7 +153,7 @@ func (d *dir) absent(now time.Time, ws []*watcher, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if d.warned.once(now, ".", "missing") {
-			d.logger().Info("watched directory does not exist; it will be watched once it does",
+			d.logger().Warn("watched directory does not exist; it will be watched once it does",
 				zap.String("command", "install -d -m 755 -o www-data "+quote(d.path)),
 				zap.String("note", "instead of www-data the user that PHP runs as; below /run it is gone after a reboot unless tmpfiles.d has it"))
 		}
