@@ -61,12 +61,13 @@ func holdMany(t *testing.T, s *server, polls, streams int) <-chan string {
 func TestATerminatedServerAnswersEveryHold(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		// reload is what is loaded after the holds came.
-		reload string
+		// globals and reload are what is loaded after the holds came.
+		globals, reload string
 	}{
-		{"of the only configuration", ""},
-		{"of an earlier configuration", simple},
-		{"of an earlier one that had the last comet", "http://SITE {\nbind 127.0.0.1\nrespond ok\n}"},
+		{"of the only configuration", "", ""},
+		{"of an earlier configuration", "comet {\nhold 20s\n}", simple},
+		{"of an earlier one that had the last directive", "comet {\nhold 20s\n}", "http://SITE {\nbind 127.0.0.1\nrespond ok\n}"},
+		{"of an earlier one that had the last of comet", "", "http://SITE {\nbind 127.0.0.1\nrespond ok\n}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
@@ -77,13 +78,13 @@ func TestATerminatedServerAnswersEveryHold(t *testing.T) {
 			p := s.process(config)
 			ends := holdMany(t, s, 300, 20)
 			if c.reload != "" {
-				send(s.admin(), "POST", "http://127.0.0.1/load", string(s.adapt("comet {\nhold 20s\n}", c.reload)), "Content-Type", "application/json").wants(t, 200, "")
+				send(s.admin(), "POST", "http://127.0.0.1/load", string(s.adapt(c.globals, c.reload)), "Content-Type", "application/json").wants(t, 200, "")
 			}
 			began := time.Now()
 			_ = p.cmd.Process.Signal(syscall.SIGTERM)
 			for range cap(ends) {
 				if end := receive(t, ends); end != "" {
-					t.Fatal(end)
+					t.Fatalf("after %s: %s\n%s", time.Since(began), end, s.logs())
 				}
 			}
 			if took := time.Since(began); took > 4*time.Second {

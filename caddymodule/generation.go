@@ -130,7 +130,7 @@ func (a *App) stop() {
 	switch {
 	case caddy.Exiting():
 		stopHolds()
-	case len(running) == 0:
+	case !hooked():
 		go awaitExit(a.sharedHubs())
 	}
 }
@@ -154,6 +154,14 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
+// hooked reports whether a server runs whose end has the holds answered. There
+// is none where a reload removed the last directive.
+func hooked() bool {
+	process.mu.Lock()
+	defer process.mu.Unlock()
+	return slices.ContainsFunc(process.running, func(a *App) bool { return len(a.servers) > 0 })
+}
+
 // awaitExit answers the holds of a generation that nobody followed, if the
 // process ends while there are still some. The hooks of its own servers have
 // run, no other server has any, and Caddy tells nobody else before it waits for
@@ -167,7 +175,7 @@ func awaitExit(shared []*sharedHub) {
 			return
 		}
 		held := slices.ContainsFunc(shared, func(s *sharedHub) bool { return s.Stats().Holds > 0 })
-		if !held || len(runningHubs()) > 0 {
+		if !held || hooked() {
 			return
 		}
 	}

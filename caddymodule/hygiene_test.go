@@ -114,11 +114,16 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 // TestWhoHangsUpIsGoneAtOnce: the hold and its figure are freed, also where the
 // request had a body, which hides the end from net/http until it was read.
 func TestWhoHangsUpIsGoneAtOnce(t *testing.T) {
-	s := start(t, "", `
+	hub := unique("hung")
+	s := start(t, "comet {\nhub "+hub+"\n}", `
 http://:PORT {
 	bind 127.0.0.1
-	comet /comet/*
-	comet /comet.php novcomet
+	comet /comet/* {
+		hub `+hub+`
+	}
+	comet /comet.php novcomet {
+		hub `+hub+`
+	}
 }`)
 	for _, c := range []struct{ name, request string }{
 		{"poll", "GET /comet/NAME HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"},
@@ -131,16 +136,19 @@ http://:PORT {
 		t.Run(c.name, func(t *testing.T) {
 			name := unique("gone")
 			conn, _ := dial(t, s.site, strings.ReplaceAll(c.request, "NAME", name))
-			held(t, defaultHub, name, 1)
+			held(t, hub, name, 1)
+			if n := metric(t, "caddy_comet_held", hub); n != 1 {
+				t.Errorf("the figure says %v", n)
+			}
 			began := time.Now()
 			conn.Close()
-			held(t, defaultHub, name, 0)
+			held(t, hub, name, 0)
 			if waited := time.Since(began); waited > 2*time.Second {
 				t.Errorf("noticed after %s", waited)
 			}
 		})
 	}
-	eventually(t, "nothing is held", func() bool { return gauge(t, "caddy_comet_held") == 0 })
+	eventually(t, "nothing is held", func() bool { return metric(t, "caddy_comet_held", hub) == 0 })
 }
 
 // TestSlowBodiesAre408 and free what they hold.

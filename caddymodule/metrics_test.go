@@ -10,8 +10,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// gauge sums a metric over all its labels.
-func gauge(t *testing.T, name string) float64 {
+// metric sums a hub's metric over all its other labels.
+func metric(t *testing.T, name, hub string) float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	if err := registerMetrics(registry); err != nil {
@@ -25,7 +25,11 @@ func gauge(t *testing.T, name string) float64 {
 	for _, f := range families {
 		if f.GetName() == name {
 			for _, m := range f.Metric {
-				sum += value(m)
+				for _, l := range m.Label {
+					if l.GetName() == "hub" && l.GetValue() == hub {
+						sum += value(m)
+					}
+				}
 			}
 		}
 	}

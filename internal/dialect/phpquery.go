@@ -1,8 +1,6 @@
 package dialect
 
-import (
-	"strings"
-)
+import "strings"
 
 // phpName splits the key of a query as PHP does (php_register_variable_ex): it
 // ends at a NUL, leading spaces are dropped, space and dot are underscores, and
