@@ -131,7 +131,7 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	if ask.Publish != "" {
 		return c.touch.serve(w, ask.Publish, c.logger)
 	}
-	if status, text := 0, ""; status != 0 {
+	if status, text := drain(w, r); status != 0 {
 		return c.refuse(w, "request", status, text)
 	}
 	return c.hold(w, r, ask)

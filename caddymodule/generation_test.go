@@ -58,7 +58,9 @@ func TestCometThatWasAwayHasLostNothing(t *testing.T) {
 	name := unique("away")
 	cursor := s.must(name, "before")
 	s.must(name, "after")
-	poll := holding("http://" + s.site + "/comet/" + unique("held"))
+	waited := unique("held")
+	poll := holding("http://" + s.site + "/comet/" + waited)
+	held(t, defaultHub, waited, 1)
 	s.reload("", "http://SITE {\nbind 127.0.0.1\nrespond \"no comet\"\n}")
 	get("http://"+s.site+"/comet/"+name).wants(t, 200, "no comet")
 	if _, ok := findHub(defaultHub); ok {
