@@ -187,7 +187,7 @@ func readDraft(header http.Header, data []byte) (hub.Draft, error) {
 	switch {
 	case len(d.ContentType) > maxContentType:
 		return d, fmt.Errorf("the Content-Type has %d bytes; the limit is %d", len(d.ContentType), maxContentType)
-	case dialect.IsJSON(d.ContentType) && !json.Valid(data):
+	case len(data) > 0 && dialect.IsJSON(d.ContentType) && !json.Valid(data):
 		return d, fmt.Errorf("the Content-Type says JSON, and the body is none; encode it with json_encode(), or send text/plain")
 	}
 	if err := checkWord("Comet-Type", d.Type, maxType); err != nil {

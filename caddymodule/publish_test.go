@@ -111,6 +111,7 @@ func TestWhatIsPublishedArrivesAsItWasSent(t *testing.T) {
 		{"", `[1]`, `[1]`},
 		{"text/plain", `[1]`, `"[1]"`},
 		{"application/json", `"x"`, `"x"`},
+		{"application/json", ``, `""`}, // a touch by PHP that always sends this type
 		{"", ``, `""`},
 		{"", "\xff\x00", `"/wA="`},
 	}
