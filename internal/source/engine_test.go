@@ -112,9 +112,11 @@ func TestTouchesAreNewerTimes(t *testing.T) {
 	e.later(0, "+old")
 	e.later(time.Second)
 	e.write("new.c", "x", 0)
-	e.later(0, "+new")
+	e.later(0)
+	e.later(settle, "+new")
 	e.write("mv.c", "x", day) // as `mv` or `cp -p` do
-	e.later(0, "+mv")
+	e.later(0)
+	e.later(settle, "+mv")
 	e.touch("old.c", day)
 	e.later(0)
 	e.touch("old.c", day-time.Second) // newer than that
@@ -128,6 +130,28 @@ func TestTouchesAreNewerTimes(t *testing.T) {
 	e.f.Remove("hub", w)
 	e.touch("old.c", 0)
 	e.later(time.Second)
+}
+
+// TestATouchThatMakesTheFileIsOneEvent: touch() makes the file and then sets its
+// time, and a look may fall in between.
+func TestATouchThatMakesTheFileIsOneEvent(t *testing.T) {
+	e := newEngine(t)
+	e.add("/d/*.c", Touches)
+	e.later(time.Second)
+	e.write("a.c", "", time.Millisecond)
+	e.told("a.c")
+	e.touch("a.c", 0)
+	e.told("a.c")
+	e.later(settle, "+a")
+	e.later(time.Second)
+	e.touch("a.c", 0)
+	e.told("a.c", "+a")
+
+	// A file that is gone before we look again was touched all the same.
+	e.write("b.c", "", 0)
+	e.told("b.c")
+	must(0, e.mem.Remove("/d/b.c"))
+	e.told("b.c", "+b", "-b")
 }
 
 func TestDraftSaysWhenAndWhence(t *testing.T) {
@@ -146,14 +170,18 @@ func TestSecondTouchInOneTickIsNotLost(t *testing.T) {
 	sink := newSink()
 	w := &watcher{watch: Watch{Glob: "/d/*", What: Touches}, sink: sink}
 	now := time.Now()
-	k := touches{}
+	k := newKind(Touches, nil)
 	saw := func(s sight, at time.Time, told bool) {
 		v := &view{d: d, w: w, now: at, told: told}
 		k.saw(v, "a", s)
 		v.flush()
 	}
-	at := now.UnixNano()
-	s := sight{mtime: at, ctime: at, ino: 1}
+	long := now.Add(-time.Hour)
+	s := sight{mtime: long.UnixNano(), ctime: long.UnixNano(), ino: 1}
+	saw(s, long, true)
+	saw(s, long.Add(settle), true)
+	sink.expect(t, "+a")
+	s.mtime, s.ctime = now.UnixNano(), now.UnixNano()
 	saw(s, now.Add(time.Millisecond), true)
 	sink.expect(t, "+a")
 	saw(s, now.Add(2*time.Millisecond), true) // touched again in the same tick
@@ -319,7 +347,8 @@ func TestDirectoryThatAppearsLater(t *testing.T) {
 	e.later(time.Second)
 	e.write("was.c", "", day)
 	e.write("new.c", "", 0)
-	e.later(0, "=was", "+new")
+	e.later(0, "=was")
+	e.later(settle, "+new")
 	e.logs.expect(t, 1, "install -d")
 	e.logs.expect(t, 1, "watching files")
 }

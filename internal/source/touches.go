@@ -30,12 +30,18 @@ func newKind(what What, descriptors *budget) kind {
 	case Lines:
 		return &lines{tails: map[string]*tail{}, byIno: map[uint64]*tail{}, descriptors: descriptors}
 	default:
-		return touches{}
+		return &touches{seen: map[string]touch{}, newborn: map[string]time.Time{}}
 	}
 }
 
 // touches makes events of newer modification times.
-type touches map[string]touch
+type touches struct {
+	seen map[string]touch
+	// newborn are files that appeared just now, with the time when that is told.
+	// touch() makes a file and then sets its time, and whoever copies one does so
+	// much later: that is one event, also where our look falls in between.
+	newborn map[string]time.Time
+}
 
 type touch struct {
 	sight
@@ -44,37 +50,62 @@ type touch struct {
 	racy bool
 }
 
-func (t touches) saw(v *view, name string, s sight) {
-	old, known := t[name]
+func (t *touches) saw(v *view, name string, s sight) {
+	old, known := t.seen[name]
 	now := touch{sight: s}
 	// Only a touch sets both clocks to the same time; after a chmod or
 	// `touch -d` they differ, and inotify's word would mean nothing.
 	now.racy = s.mtime == s.ctime && s.racy(v.now)
-	t[name] = now
+	t.seen[name] = now
+	due, newborn := t.newborn[name]
 	switch {
+	case newborn && due.After(v.now):
+	case newborn:
+		delete(t.newborn, name)
+		v.give(name, s, nil, false)
+	case !known && v.wasBefore(s):
+		v.give(name, s, nil, true)
 	case !known:
-		v.give(name, s, nil, v.wasBefore(s))
+		t.newborn[name] = v.now.Add(settle)
 	case s.ino != old.ino, s.mtime > old.mtime,
 		old.racy && v.told && s == old.sight:
 		v.give(name, s, nil, false)
 	}
 }
 
-func (t touches) missing(v *view, name string) {
-	if t.knows(name) {
-		delete(t, name)
-		v.gone(name)
+func (t *touches) again(v *view) (next time.Time) {
+	for name, due := range t.newborn {
+		if !due.After(v.now) {
+			v.look(t, name)
+		}
 	}
+	for _, due := range t.newborn {
+		next = sooner(next, due)
+	}
+	return next
 }
 
-func (t touches) known(f func(string)) {
-	for name := range t {
+// missing tells of a file that lived too briefly to be looked at twice, too: it
+// was touched.
+func (t *touches) missing(v *view, name string) {
+	if !t.knows(name) {
+		return
+	}
+	if _, ok := t.newborn[name]; ok {
+		delete(t.newborn, name)
+		v.give(name, t.seen[name].sight, nil, false)
+	}
+	delete(t.seen, name)
+	v.gone(name)
+}
+
+func (t *touches) known(f func(string)) {
+	for name := range t.seen {
 		f(name)
 	}
 }
 
-func (t touches) knows(name string) bool { _, ok := t[name]; return ok }
-func (t touches) count() int             { return len(t) }
-func (t touches) again(*view) time.Time  { return time.Time{} }
-func (t touches) suspend(*view)          {}
-func (t touches) close()                 {}
+func (t *touches) knows(name string) bool { _, ok := t.seen[name]; return ok }
+func (t *touches) count() int             { return len(t.seen) }
+func (t *touches) suspend(*view)          {}
+func (t *touches) close()                 {}
