@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -213,12 +215,25 @@ func send(client *http.Client, method, url, body string, header ...string) answe
 		r.Header.Set(header[i], header[i+1])
 	}
 	res, err := client.Do(r)
+	for range 5 {
+		if r.Method != http.MethodGet || !lostByReload(err) {
+			break
+		}
+		res, err = client.Do(r)
+	}
 	if err != nil {
 		return answer{err: err}
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	return answer{res.StatusCode, res.Header, string(b), err}
+}
+
+// lostByReload reports whether a connection ended as one does that reached a
+// listener which a reload was just closing: net/http drops its request, or TCP
+// resets it. No handler sees that, and clients try again.
+func lostByReload(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // h2Client speaks HTTP/2 only, and trusts everybody.

@@ -87,6 +87,12 @@ func (e exchange) outcome(t *testing.T, base, host string) string {
 		t.Fatal(err)
 	}
 	res.Header.Del("Date")
+	if len(body) == 0 && e.method != "HEAD" {
+		// How Caddy frames an empty body of PHP's, by a length or as no chunk,
+		// depends on when it sees PHP's end, with us and without.
+		res.ContentLength, res.TransferEncoding = 0, nil
+		res.Header.Del("Content-Length")
+	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%s %s\nlength %d, %v\n", res.Proto, res.Status, res.ContentLength, res.TransferEncoding)
 	_ = res.Header.Write(&out) // in the order of the names
