@@ -88,6 +88,13 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 var hubName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+func checkHubName(name string) error {
+	if hubName.MatchString(name) {
+		return nil
+	}
+	return fmt.Errorf("hub %q: a hub's name has letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 64 characters at most", name)
+}
+
 // Provision checks the settings and refers to the hubs. It touches nothing that
 // a running configuration uses.
 func (a *App) Provision(ctx caddy.Context) error {
@@ -99,8 +106,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	for name, config := range a.Hubs {
-		if !hubName.MatchString(name) {
-			return fmt.Errorf("hub %q: a hub's name has letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 64 characters at most", name)
+		if err := checkHubName(name); err != nil {
+			return err
 		}
 		if config == nil {
 			config = new(HubConfig)
@@ -199,6 +206,9 @@ func (a *App) watch(name string, use *hubUse, watches []Watch) error {
 			}
 		}
 		if !slices.Contains(use.watches, w) {
+			if warning := w.Warning(); warning != "" {
+				a.logger.Warn("watched files may be invisible", zap.String("hub", name), zap.String("cause", warning))
+			}
 			use.watches = append(use.watches, w)
 		}
 	}

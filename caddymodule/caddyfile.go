@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
+	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
 func init() {
@@ -127,6 +128,12 @@ func watchOption(v *[]Watch) option {
 		w := Watch{Glob: a[0]}
 		if len(a) == 2 {
 			w.What = a[1]
+			if known := []string{"touches", "content", "lines"}; !slices.Contains(known, a[1]) {
+				return d.Errf("watch: %q cannot be watched%s", a[1], didYouMean(a[1], known))
+			}
+		}
+		if _, err := source.ParseWatch(w.Glob, w.What); err != nil {
+			return d.WrapErr(err)
 		}
 		*v = append(*v, w)
 		return nil
@@ -215,6 +222,9 @@ func parseGlobal(d *caddyfile.Dispenser, earlier any) (any, error) {
 		a, err := args(d, "one name", 1, 1)
 		if err != nil {
 			return err
+		}
+		if err := checkHubName(a[0]); err != nil {
+			return d.WrapErr(err)
 		}
 		if app.Hubs[a[0]] != nil {
 			return d.Errf("hub %s is declared twice; merge the blocks into one", a[0])

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -85,18 +84,18 @@ func (c *Comet) Provision(ctx caddy.Context) error {
 		return err
 	}
 	c.app = app.(*App)
-	settings := Settings{Hold: c.Hold, MaxHolds: c.MaxHolds, MaxChannels: c.MaxChannels}
-	if c.use, err = c.app.serve(c.Hub, settings, c.Watch); err != nil {
-		return err
-	}
 	where := c.Dialect
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		where += " on " + strings.Join(srv.Listen, " ")
 	}
+	settings := Settings{Hold: c.Hold, MaxHolds: c.MaxHolds, MaxChannels: c.MaxChannels}
+	if c.use, err = c.app.serve(c.Hub, settings, c.Watch); err != nil {
+		return fmt.Errorf("comet %s: %w", where, err)
+	}
 	c.use.directives = append(c.use.directives, where)
 	if c.AnswerPublish {
 		if c.touch, err = newTouchFile(c.Dialect, c.Watch); err != nil {
-			return err
+			return fmt.Errorf("comet %s: %w", where, err)
 		}
 	}
 	c.app.onShutdown(ctx, true)
@@ -217,59 +216,38 @@ func dropBody(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(dropTime)) // not every writer has one
 }
 
+// bodyTime is how long a body may take that a request for listening does not
+// need.
+const bodyTime = time.Second
+
 // drain reads the body that a request for listening should not have. net/http
 // notices that a client hangs up only after the body was read to its end.
 func drain(w http.ResponseWriter, r *http.Request) (status int, text string) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return 0, ""
 	}
+	const tooLarge = "a request for listening needs no body; this one is too large"
+	if r.ContentLength > maxBody {
+		return http.StatusRequestEntityTooLarge, tooLarge
+	}
+	if r.ContentLength != 0 {
+		// Not every writer has deadlines. This one must not outlive the body: what
+		// comes after it is watched for the client's end, for as long as the hold.
+		rc := http.NewResponseController(w)
+		_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
+		defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
+	}
 	_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
+	var over *http.MaxBytesError
 	switch {
 	case err == nil:
 		return 0, ""
-	case errors.As(err, &tooLarge):
-		return http.StatusRequestEntityTooLarge, "a request for listening needs no body; this one is too large"
+	case errors.As(err, &over):
+		return http.StatusRequestEntityTooLarge, tooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusRequestTimeout, "the request's body came too slowly; a request for listening needs none"
 	}
 	return http.StatusBadRequest, "the request's body did not arrive"
-}
-
-// didYouMean names the word that was probably meant, or all that there are.
-func didYouMean(word string, known []string) string {
-	slices.Sort(known)
-	best, bestDistance := "", len(word)/2+1
-	for _, k := range known {
-		if d := distance(strings.ToLower(word), k); d < bestDistance {
-			best, bestDistance = k, d
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("; did you mean %q?", best)
-	}
-	return "; known are " + strings.Join(known, ", ")
-}
-
-// distance is how many letters must be changed, added or left out to make one
-// word of the other (Levenshtein's).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		previous := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := previous
-			if a[i] != b[j] {
-				cost = 1 + min(previous, row[j], row[j+1])
-			}
-			previous, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
 
 // Interface guards

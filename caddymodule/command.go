@@ -83,6 +83,9 @@ events were lost a line says so on standard error.`,
 	}
 	status.Flags().Bool("json", false, "Print JSON")
 	cmd.AddCommand(publish, tail, status)
+	// Without these a misspelt command prints help and counts as a success.
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // admin is the running server's admin endpoint.
@@ -109,6 +112,12 @@ func (a admin) do(method, uri string, header http.Header, body io.Reader, v any)
 // explain says what to do about the most common failures.
 func explain(err error, address string) error {
 	text := err.Error()
+	if i := strings.IndexByte(text, '{'); i >= 0 {
+		var refused struct{ Error string }
+		if json.Unmarshal([]byte(text[i:]), &refused) == nil && refused.Error != "" {
+			return errors.New(refused.Error) // our own endpoint's sentence
+		}
+	}
 	switch {
 	case strings.Contains(text, "connection refused"), strings.Contains(text, "no such file"):
 		return fmt.Errorf("no server answers at the admin endpoint %s: is it running? if its endpoint is elsewhere, name it with --address (%w)", address, err)

@@ -98,6 +98,7 @@ func TestTheCommandSaysWhatIsWrong(t *testing.T) {
 		{"a hub that is none: status", []string{"status", "--address", address, "--hub", "nohub"}, `there is no hub \"nohub\" in the running configuration`},
 		{"a kept name", []string{"publish", "--address", address, "--hub", one, "_a", "b"}, "is kept for the endpoint itself"},
 		{"a cursor that is none", []string{"tail", "--address", address, "--hub", one, "a", "--since", "monday"}, "a cursor is what an earlier answer gave"},
+		{"a command that is none", []string{"pubish", "a"}, `unknown command "pubish"`},
 		{"no channel", []string{"publish", "--address", address}, "accepts between 1 and 2 arg(s)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

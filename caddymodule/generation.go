@@ -75,9 +75,6 @@ func (a *App) Start() error {
 	for name, use := range a.uses {
 		use.hub.SetLimits(use.settings.limits())
 		for _, w := range use.watches {
-			if warning := w.Warning(); warning != "" {
-				a.logger.Warn("watched files may be invisible", zap.String("hub", name), zap.String("cause", warning))
-			}
 			if err := files.Add(name, w, &fileSink{use.hub}); err != nil {
 				_ = a.Stop() // Caddy stops only apps that started
 				return fmt.Errorf("hub %s: %w", name, err)

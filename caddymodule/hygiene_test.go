@@ -68,6 +68,7 @@ http://:PORT {
 		{"nothing subscribed", "GET /comet.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400, "nothing is subscribed"},
 		{"a small body", "GET /comet/a?wait=0 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc", 200, `"events":[]`},
 		{"a large body", fmt.Sprintf("GET /comet/a?wait=0 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", len(big), big), 413, "needs no body"},
+		{"a large body that does not come", "GET /comet/a?wait=0 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500000000\r\n\r\n", 413, "needs no body"},
 		{"a large body in chunks", "GET /comet/a?wait=0 HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, 413, "needs no body"},
 		{"a broken body", "GET /comet/a?wait=0 HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "did not arrive"},
 	} {

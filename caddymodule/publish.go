@@ -98,7 +98,7 @@ func refusePorts(ctx caddy.Context, hub string) error {
 	for _, listen := range srv.Listen {
 		address, err := caddy.ParseNetworkAddress(listen)
 		if err == nil && !address.IsUnixNetwork() && !address.IsFdNetwork() {
-			return fmt.Errorf("comet_publish on %s: hubs are declared, and every user of this machine reaches a port, so each tenant needs a Unix socket (bind unix//run/comet/%s/publish.sock|0660) or a key", listen, hub)
+			return fmt.Errorf("comet_publish on %s: hubs are declared, and every user of this machine reaches a port, so each tenant needs a Unix socket (bind unix//run/comet/%s-publish/publish.sock|0660) or a key", listen, hub)
 		}
 	}
 	return nil
@@ -127,6 +127,11 @@ func (p *Publish) admit(r *http.Request) (int, error) {
 	if len(p.keys) > 0 {
 		return p.admitKey(r)
 	}
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return http.StatusForbidden, fmt.Errorf("the request came through a proxy (%s is set), so its sender is unknown; publish directly, or set a key", name)
+		}
+	}
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if local != nil && strings.HasPrefix(local.Network(), "unix") {
 		return 0, nil
@@ -137,11 +142,6 @@ func (p *Publish) admit(r *http.Request) (int, error) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return http.StatusForbidden, errors.New("only programs on this machine may publish here; for others set a key: comet_publish { key … }")
-	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
-		if r.Header.Get(name) != "" {
-			return http.StatusForbidden, fmt.Errorf("the request came through a proxy (%s is set), so its sender is unknown; publish directly, or set a key", name)
-		}
 	}
 	if !loopbackHost(r.Host) {
 		return http.StatusForbidden, fmt.Errorf("the Host %q is not this machine's own; publish to 127.0.0.1 or localhost", r.Host)

@@ -256,6 +256,7 @@ func TestOnlyThisMachinePublishes(t *testing.T) {
 		{"through nginx", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"X-Real-IP", "192.0.2.9"}, 403},
 		{"through Via", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Via", "1.1 x"}, 403},
 		{"through Forwarded", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Forwarded", "for=192.0.2.9"}, 403},
+		{"through a proxy to a socket", keyless, unix, "@", "localhost", [2]string{"X-Forwarded-For", "192.0.2.9"}, 403},
 		{"a page elsewhere", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "https://evil.example"}, 403},
 		{"a page from a file", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "null"}, 403},
 		{"a form", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Sec-Fetch-Site", "cross-site"}, 403},

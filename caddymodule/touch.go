@@ -65,9 +65,11 @@ func (t *touchFile) touch(base string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := root.OpenFile(base, os.O_CREATE|os.O_WRONLY, 0o664)
+	f, err := root.OpenFile(base, os.O_CREATE|os.O_WRONLY, 0o666)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	// Empty and in a directory for the site alone: the site's PHP, another user,
+	// must be able to touch it, too, whatever our umask is.
+	return errors.Join(f.Chmod(0o666), f.Close())
 }

@@ -10,12 +10,18 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
 // validate does what `caddy validate` does with a Caddyfile.
 func validate(t *testing.T, globals, sites string) error {
 	t.Helper()
-	return validateJSON(t, adapt(t, "{\n\tadmin off\n\tauto_https off\n"+globals+"\n}\n"+sites))
+	caddyfile := "{\n\tadmin off\n\tauto_https off\n" + globals + "\n}\n" + sites
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), nil)
+	if err != nil {
+		return err
+	}
+	return validateJSON(t, config)
 }
 
 func validateJSON(t *testing.T, config []byte) error {
@@ -27,7 +33,8 @@ func validateJSON(t *testing.T, config []byte) error {
 	return caddy.Validate(&c)
 }
 
-// TestValidateFindsEveryMistake has what adapting alone cannot know.
+// TestValidateFindsEveryMistake has what `caddy validate` says, whether the
+// Caddyfile or the configuration is wrong.
 func TestValidateFindsEveryMistake(t *testing.T) {
 	const two = "comet {\nhub shop\nhub forum\n}"
 	for _, c := range []struct{ name, globals, sites, want string }{
@@ -59,7 +66,7 @@ func TestValidateFindsEveryMistake(t *testing.T) {
 		{"a relative path", "", ":1 {\ncomet {\nwatch run/*.comet\n}\n}", `not an absolute path`},
 		{"a star in a directory", "", ":1 {\ncomet {\nwatch /run/*/a.comet\n}\n}", `the * is in a directory's name`},
 		{"two stars", "", ":1 {\ncomet {\nwatch /run/*.*\n}\n}", `more than one *`},
-		{"what", "", ":1 {\ncomet {\nwatch /run/*.c line\n}\n}", `"line" cannot be watched: write touches, content or lines`},
+		{"what", "", ":1 {\ncomet {\nwatch /run/*.c line\n}\n}", `watch: "line" cannot be watched; did you mean "lines"?`},
 		{"in a hub's block", "comet {\nhub a {\nwatch ../x\n}\n}", ":1 {\nrespond ok\n}", `not an absolute path`},
 		{"the same twice in one hub", "", ":1 {\ncomet /a {\nwatch /run/c/*.c\nwatch /run/c/*.c\n}\ncomet /b {\nwatch /run/c/*.c\n}\n}", ""},
 		{"the same of two hubs", "comet {\nhub a {\nwatch /run/c/*.c\n}\nhub b {\nwatch /run/c/*.c\n}\n}", ":1 {\nrespond ok\n}", `match the same files: one file feeds one hub`},
@@ -75,7 +82,7 @@ func TestValidateFindsEveryMistake(t *testing.T) {
 		{"answer_publish in native", "", ":1 {\ncomet {\nwatch /run/c/*.c\nanswer_publish\n}\n}", `answer_publish: the dialect native has no publish requests`},
 
 		// the door for publishers
-		{"tenants: a port without key", two, "http://127.0.0.1:2020 {\nbind 127.0.0.1\ncomet_publish shop\n}", `comet_publish on 127.0.0.1:2020: hubs are declared, and every user of this machine reaches a port, so each tenant needs a Unix socket (bind unix//run/comet/shop/publish.sock|0660) or a key`},
+		{"tenants: a port without key", two, "http://127.0.0.1:2020 {\nbind 127.0.0.1\ncomet_publish shop\n}", `comet_publish on 127.0.0.1:2020: hubs are declared, and every user of this machine reaches a port, so each tenant needs a Unix socket (bind unix//run/comet/shop-publish/publish.sock|0660) or a key`},
 		{"tenants: a port with a key", two, "http://127.0.0.1:2020 {\nbind 127.0.0.1\ncomet_publish shop {\nkey 0123456789abcdef\n}\n}", ""},
 		{"tenants: a socket", two, "http:// {\nbind unix//run/comet/x.sock|0660\ncomet_publish shop\n}", ""},
 		{"tenants: a socket and a port", two, "http:// {\nbind unix//run/comet/x.sock 127.0.0.1\ncomet_publish shop\n}", `every user of this machine reaches a port`},

@@ -94,7 +94,7 @@ func TestEveryDocumentedSnippetIsSound(t *testing.T) {
 				}
 			case "sh":
 				check(t, s.text, "bash", "-n")
-			case "apache", "nginx":
+			case "apache", "nginx", "conf":
 				if s.name == "" {
 					t.Errorf("a snippet for %s needs a name, and a test that runs it", s.language)
 				}

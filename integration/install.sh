@@ -9,7 +9,7 @@
 set -euo pipefail
 
 declare -A packages=(
-	[php]='php-fpm php-cli'
+	[php]='php-fpm php-cli php-curl'
 	[apache]='apache2 libapache2-mod-php'
 	[nginx]='nginx-light libnginx-mod-nchan'
 	[chromium]='chromium'

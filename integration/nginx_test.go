@@ -26,11 +26,11 @@ if (($_GET['publish'] ?? '') != '') {
 `, dir))
 	fpm(t, dir, 1)
 	listen := port(t)
-	behind := documented(t, "nginx-behind", "/run/comet/http.sock|0660", dir+"/http.sock|0666", "/srv/www/example", dir+"/www",
+	behind := documented(t, "nginx-behind", "/run/comet/nginx/http.sock|0660", dir+"/http.sock|0666", "/srv/www/example", dir+"/www",
 		"/run/comet/example", dir+"/run", "unix//run/php/php-fpm.sock", "unix/"+dir+"/fpm.sock")
-	front := documented(t, "nginx", "/run/comet/http.sock", dir+"/http.sock", "/run/php/php-fpm.sock", dir+"/fpm.sock",
+	front := documented(t, "nginx", "/run/comet/nginx/http.sock", dir+"/http.sock", "/run/php/php-fpm.sock", dir+"/fpm.sock",
 		"include fastcgi_params", "include /etc/nginx/fastcgi_params")
-	server := startCaddy(t, dir, behind)
+	server := startCaddy(t, nil, dir, behind)
 	until(t, "caddy to listen", listening("unix", dir+"/http.sock"))
 
 	user := ""

@@ -89,11 +89,17 @@ type process struct {
 
 func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
+	return startAs(t, nil, env, name, args...)
+}
+
+// startAs starts the program as another user, nil for our own.
+func startAs(t *testing.T, user *syscall.Credential, env []string, name string, args ...string) *process {
+	t.Helper()
 	p := &process{cmd: exec.Command(name, args...), out: new(output), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.Env = append(os.Environ(), env...)
 	// In a group of its own: an Apache that stops ends its whole group.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: user}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +158,13 @@ func listening(network, address string) func() bool {
 // endpoint is a socket in dir.
 func caddy(t *testing.T, dir, caddyfile string) *process {
 	t.Helper()
-	p := startCaddy(t, dir, caddyfile)
+	p := startCaddy(t, nil, dir, caddyfile)
+	serving(t, p)
+	return p
+}
+
+func serving(t *testing.T, p *process) {
+	t.Helper()
 	until(t, "caddy to serve", func() bool {
 		select {
 		case <-p.done:
@@ -161,16 +173,15 @@ func caddy(t *testing.T, dir, caddyfile string) *process {
 		}
 		return strings.Contains(p.out.String(), "serving initial configuration")
 	})
-	return p
 }
 
-func startCaddy(t *testing.T, dir, caddyfile string) *process {
+func startCaddy(t *testing.T, user *syscall.Credential, dir, caddyfile string) *process {
 	t.Helper()
 	file := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(caddyfile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, []string{
+	return startAs(t, user, []string{
 		"CADDY_ADMIN=unix/" + dir + "/admin.sock",
 		"XDG_DATA_HOME=" + dir + "/caddy-data", "XDG_CONFIG_HOME=" + dir + "/caddy-config", "HOME=" + dir,
 	}, binary, "run", "--config", file, "--adapter", "caddyfile")

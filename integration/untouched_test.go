@@ -167,6 +167,7 @@ func TestReadmeForFPM(t *testing.T) {
 		write(t, filepath.Join(dir, "www", name+".php"), documented(t, name, change...)+"echo 'done';")
 	}
 	for _, way := range []struct{ page, poll, want string }{
+		{"php-touch", "/comet.php/with/more?subscribed[news]=0", `^\{"s":1,"k":\{"news":\d+\}\}$`},
 		{"php-touch", "/comet.php?subscribed[news]=0", `^\{"s":1,"k":\{"news":\d+\}\}$`},
 		{"php-append", "/comet/orders", `"data":\{"id":42,"price":"9.90"\}`},
 		{"php-post", "/comet/orders", `"type":"sale","data":\{"id":42\}`},
@@ -191,6 +192,27 @@ func TestReadmeForFPM(t *testing.T) {
 				t.Errorf("answered %s", got)
 			}
 		})
+	}
+}
+
+// TestReadmeForSitesWithRewrites runs README's recipe with handle blocks.
+func TestReadmeForSitesWithRewrites(t *testing.T) {
+	dir := runDir(t)
+	site(t, dir)
+	write(t, filepath.Join(dir, "www", "index.php"), "<?php echo 'front controller for ', $_SERVER['REQUEST_URI'];")
+	fpm(t, dir, 1)
+	listen := port(t)
+	server := caddy(t, dir, documented(t, "handle", "example.com {", "http://127.0.0.1:"+listen+" {",
+		"/srv/www/example", dir+"/www", "unix//run/php/php-fpm.sock", "unix/"+dir+"/fpm.sock"))
+	base := "http://127.0.0.1:" + listen
+	if _, body := get(t, base+"/comet/orders?wait=0"); !strings.HasPrefix(body, `{"cursor":`) {
+		t.Errorf("comet says %q", body)
+	}
+	if _, body := get(t, base+"/a/pretty/page?x=1"); body != "front controller for /a/pretty/page?x=1" {
+		t.Errorf("the site says %q", body)
+	}
+	if strings.Contains(server.out.String(), "runs before comet") {
+		t.Error("the recipe is warned of")
 	}
 }
 
