@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,44 +13,44 @@ import (
 // TestReadmeForNginx runs README's part (c): nginx in front keeps the site and
 // passes the comet requests on; where we are stopped, the old page answers.
 func TestReadmeForNginx(t *testing.T) {
+	needRoot(t)
 	dir := runDir(t)
+	comet := dir + "/comet"
+	tmpfiles(t, documented(t, "tmpfiles", "/run/comet", comet),
+		map[string]string{"root": "root", "caddy": "daemon", "example": "www-data", "www-data": "www-data"})
 	site(t, dir)
 	write(t, filepath.Join(dir, "www", "comet.php"), fmt.Sprintf(`<?php
 if (($_GET['publish'] ?? '') != '') {
-	touch("%s/run/$_GET[publish].comet");
+	touch("%s/example/$_GET[publish].comet");
 	echo json_encode(array('by' => $_SERVER['REMOTE_ADDR'], 'https' => !empty($_SERVER['HTTPS']), 'host' => $_SERVER['HTTP_HOST']));
 } else {
 	echo 'the old page';
 }
-`, dir))
+`, comet))
 	fpm(t, dir, 1)
 	listen := port(t)
-	behind := documented(t, "nginx-behind", "/run/comet/nginx/http.sock|0660", dir+"/http.sock|0666", "/srv/www/example", dir+"/www",
-		"/run/comet/example", dir+"/run", "unix//run/php/php-fpm.sock", "unix/"+dir+"/fpm.sock")
-	front := documented(t, "nginx", "/run/comet/nginx/http.sock", dir+"/http.sock", "/run/php/php-fpm.sock", dir+"/fpm.sock",
+	home := homeOf(t, dir, "daemon")
+	server := startCaddy(t, asUser(t, "daemon"), home, documented(t, "nginx-behind", "/run/comet", comet,
+		"/srv/www/example", dir+"/www", "unix//run/php/php-fpm.sock", "unix/"+dir+"/fpm.sock"))
+	serving(t, server)
+	front := documented(t, "nginx", "/run/comet", comet, "/run/php/php-fpm.sock", dir+"/fpm.sock",
 		"include fastcgi_params", "include /etc/nginx/fastcgi_params")
-	server := startCaddy(t, nil, dir, behind)
-	until(t, "caddy to listen", listening("unix", dir+"/http.sock"))
 
-	user := ""
-	if os.Geteuid() == 0 {
-		user = "user www-data;"
-	}
-	config := fmt.Sprintf(`%s
-pid %[2]s/nginx.pid;
+	config := fmt.Sprintf(`user www-data;
+pid %[1]s/nginx.pid;
 error_log stderr;
 daemon off;
 events { worker_connections 1024; }
 http {
 	access_log off;
-	client_body_temp_path %[2]s/body; fastcgi_temp_path %[2]s/fcgi; proxy_temp_path %[2]s/proxy; scgi_temp_path %[2]s/scgi; uwsgi_temp_path %[2]s/uwsgi;
+	client_body_temp_path %[1]s/body; fastcgi_temp_path %[1]s/fcgi; proxy_temp_path %[1]s/proxy; scgi_temp_path %[1]s/scgi; uwsgi_temp_path %[1]s/uwsgi;
 	server {
-		listen 127.0.0.1:%[3]s;
-		root %[2]s/www;
-%[4]s
+		listen 127.0.0.1:%[2]s;
+		root %[1]s/www;
+%[3]s
 	}
 }
-`, user, dir, listen, front)
+`, dir, listen, front)
 	file := filepath.Join(dir, "nginx.conf")
 	write(t, file, config)
 	start(t, nil, find(t, "nginx"), "-c", file)
@@ -95,7 +94,7 @@ http {
 			line, _ := bufio.NewReader(res.Body).ReadString('}')
 			answered <- line
 		}()
-		until(t, "the poll to be held", func() bool { return strings.Contains(adminGet(t, dir, "/comet/"), `"held":1`) })
+		until(t, "the poll to be held", func() bool { return strings.Contains(adminGet(t, home, "/comet/"), `"held":1`) })
 		get(t, base+"/comet.php?publish=a")
 		if got := <-answered; !strings.HasPrefix(got, `{"s":1,"k":{"a":`) {
 			t.Errorf("answered %s", got)

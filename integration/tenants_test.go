@@ -12,6 +12,19 @@ import (
 	"testing"
 )
 
+// needRoot leaves a test out where it cannot play several users.
+func needRoot(t *testing.T) {
+	t.Helper()
+	const why = "this test needs root, to play several users"
+	switch {
+	case os.Geteuid() == 0:
+	case os.Getenv("CI") != "":
+		t.Fatal(why)
+	default:
+		t.Skip(why)
+	}
+}
+
 // asUser returns the credentials of one of Debian's users.
 func asUser(t *testing.T, name string) *syscall.Credential {
 	t.Helper()
@@ -50,16 +63,25 @@ func tmpfiles(t *testing.T, config string, users map[string]string) {
 	}
 }
 
+// homeOf makes a directory for what a server of that user keeps.
+func homeOf(t *testing.T, dir, name string) string {
+	t.Helper()
+	home := filepath.Join(dir, "home-"+name)
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	u := asUser(t, name)
+	if err := os.Chown(home, int(u.Uid), int(u.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	return home
+}
+
 // TestReferenceForTenants runs the example with several tenants, in the
 // directories that stand beside it, with a user for each: each publishes to his
 // own hub, by a file and by his socket, and nobody else can.
 func TestReferenceForTenants(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test needs root, to play several users")
-		}
-		t.Skip("this test needs root, to play several users")
-	}
+	needRoot(t)
 	const server, shop, forum, stranger = "daemon", "www-data", "games", "backup"
 	dir := runDir(t)
 	comet := dir + "/comet"
@@ -70,13 +92,7 @@ func TestReferenceForTenants(t *testing.T) {
 	write(t, filepath.Join(dir, "www", "post.php"),
 		documented(t, "php-socket", "/run/comet/shop-publish", comet+"/shop-publish")+"echo $answer ?: curl_error($curl);")
 
-	home := filepath.Join(dir, "server")
-	if err := os.Mkdir(home, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(home, int(asUser(t, server).Uid), int(asUser(t, server).Gid)); err != nil {
-		t.Fatal(err)
-	}
+	home := homeOf(t, dir, server)
 	listen, apache := port(t), port(t)
 	config := documented(t, "tenants",
 		"{\n\tcomet {", "{\n\tauto_https off\n\tcomet {", "/run/comet", comet,
