@@ -96,6 +96,8 @@ else
 	run=$(mktemp -d "${XDG_RUNTIME_DIR:-${TMPDIR:-/tmp}}/comet-demo-XXXXXX")
 fi
 mkdir "$run/events" "$run/caddy"
+# As on a site that has been up for a while: the first touch of a name, which makes its file, is told of 10 ms later.
+touch "$run/events/customAlert.comet" "$run/events/customAlert2.comet"
 
 export COMET_ROOT=$tree/php-demo/public
 export COMET_RUN=$run/events
