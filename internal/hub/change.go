@@ -1,0 +1,113 @@
+package hub
+
+import "slices"
+
+// Join adds channels to a live subscription, each from since on; those that it
+// follows already stay as they are. With [All] a channel begins with the oldest
+// event that is kept. The errors are those of [Hub.Subscribe], and then nothing
+// has changed. Positions that are stamps cannot be joined: it panics.
+//
+// Whoever waits is told if a joined channel has something for it.
+func (s *Sub) Join(channels []string, since Since) error {
+	if s.stamps || since.stamped {
+		panic("hub: a subscription by stamps does not change its channels")
+	}
+	for _, name := range channels {
+		if err := CheckChannel(name); err != nil {
+			return err
+		}
+	}
+	return s.change(func() error { return s.joinLocked(channels, since) })
+}
+
+func (s *Sub) joinLocked(channels []string, since Since) error {
+	follows := make(map[string]bool, len(s.members)+len(channels))
+	for i := range s.members {
+		follows[s.members[i].ch.name] = true
+	}
+	had, gap := len(s.members), s.gap
+	for i, name := range channels {
+		if follows[name] {
+			continue
+		}
+		follows[name] = true
+		ch, err := s.hub.openLocked(name)
+		if most := s.hub.limits.ChannelsPerSub; err == nil && len(s.members) == most {
+			s.hub.settleLocked(ch)
+			err = tooMany(ErrTooManyNames, most, "leave others, or open a second connection")
+		}
+		if err != nil {
+			s.dropLocked(had)
+			s.gap = gap
+			return err
+		}
+		ch.subs++
+		m := s.beginLocked(ch, since, i)
+		if since.all {
+			m.pos = ch.floor // what is gone before is no gap to who was not there
+		}
+		s.members = append(s.members, m)
+	}
+	return nil
+}
+
+// dropLocked takes back all members from the n-th on.
+func (s *Sub) dropLocked(n int) {
+	for i := n; i < len(s.members); i++ {
+		ch := s.members[i].ch
+		ch.subs--
+		s.hub.settleLocked(ch)
+	}
+	s.members = slices.Delete(s.members, n, len(s.members))
+}
+
+// Leave takes channels out of a live subscription. A delivery that is just being
+// told may still have their events. A subscription may be left without any.
+func (s *Sub) Leave(channels []string) error {
+	left := make(map[string]bool, len(channels))
+	for _, name := range channels {
+		left[name] = true
+	}
+	return s.change(func() error {
+		stay := 0
+		for i := range s.members {
+			if !left[s.members[i].ch.name] {
+				s.members[stay], s.members[i] = s.members[i], s.members[stay]
+				stay++
+			}
+		}
+		s.dropLocked(stay)
+		return nil
+	})
+}
+
+// change changes the members by f. A subscription that was armed is so again
+// afterwards, or is told what it has.
+func (s *Sub) change(f func() error) error {
+	h := s.hub
+	h.mu.Lock()
+	if s.state == subClosed {
+		h.mu.Unlock()
+		return ErrClosed
+	}
+	armed := s.state == subArmed
+	if armed {
+		s.disarmLocked()
+	}
+	err := f()
+	told := false
+	if armed {
+		if d := s.collectLocked(); d != nil {
+			h.delivered++
+			s.comes(d)
+			told = true
+		} else {
+			s.armLocked()
+		}
+	}
+	h.mu.Unlock()
+	if told {
+		s.wake()
+	}
+	return err
+}

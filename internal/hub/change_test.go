@@ -1,0 +1,141 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+)
+
+func (f *reader) join(since hub.Since, channels ...string) {
+	f.r.Helper()
+	if err := f.Join(channels, since); err != nil {
+		f.r.Fatal(err)
+	}
+}
+
+func (f *reader) leave(channels ...string) {
+	f.r.Helper()
+	if err := f.Leave(channels); err != nil {
+		f.r.Fatal(err)
+	}
+}
+
+func TestALiveSubscriptionChangesItsChannels(t *testing.T) {
+	bubble(t, func(r *rig) {
+		f := r.wait(hub.Since{}, "a")
+		r.publish("b:1")
+		f.join(hub.Since{}, "b", "a")
+		f.woken("-") // what was before the joining is not meant
+		r.publish("b:2")
+		f.woken("2 @2")
+		f.next("-")
+		f.leave("a", "never joined")
+		r.publish("a:3")
+		f.woken("-")
+		r.publish("b:4")
+		f.woken("4 @4")
+		f.leave("b")
+		f.next("-")
+		r.publish("b:5")
+		f.woken("-")
+		f.join(hub.Since{}, "c")
+		r.publish("c:6")
+		f.woken("6 @6")
+	})
+}
+
+func TestJoiningWithAPositionTellsWhatIsBehindIt(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.publish("b:1", "b:2", "c:3")
+		f := r.wait(hub.Since{}, "a")
+		f.join(r.at(1), "b")
+		f.woken("2 @3")
+		f.next("-")
+		f.join(hub.All(), "c")
+		f.woken("3 @3")
+		f.next("-")
+		r.publish("a:4")
+		f.woken("4 @4")
+		f.next("-")
+		f.join(hub.After(hub.Cursor{Epoch: 1, Seq: 1}), "d")
+		f.woken("@4 gap")
+	})
+}
+
+func TestAJoinThatFailsChangesNothing(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.limit(func(l *hub.Limits) { l.ChannelsPerSub = 3 })
+		f := r.wait(hub.Since{}, "a")
+		if err := f.Join([]string{"b", "c", "d"}, hub.Since{}); !errors.Is(err, hub.ErrTooManyNames) {
+			t.Errorf("the error is %v", err)
+		}
+		if err := f.Join([]string{"b", ""}, hub.Since{}); !errors.Is(err, hub.ErrName) {
+			t.Errorf("the error is %v", err)
+		}
+		r.publish("b:1")
+		f.woken("-")
+		r.publish("a:2")
+		f.woken("2 @2")
+		if n := r.hub.Stats().Channels; n != 2 { // b has history
+			t.Errorf("%d channels", n)
+		}
+		f.Close()
+		if err := f.Join([]string{"b"}, hub.Since{}); !errors.Is(err, hub.ErrClosed) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+// TestNothingIsLostWhileChannelsChange joins and leaves one channel again and
+// again while another is published on.
+func TestNothingIsLostWhileChannelsChange(t *testing.T) {
+	bubble(t, func(r *rig) {
+		const n = 2000
+		f := r.subscribe(hub.Since{}, "a")
+		stop := make(chan struct{})
+		changed := make(chan struct{})
+		go func() {
+			defer close(changed)
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_ = f.Join([]string{"b", fmt.Sprint("c", i%7)}, hub.Since{})
+				_ = f.Leave([]string{"b"})
+			}
+		}()
+		go func() {
+			for i := range n {
+				_, _ = r.hub.Publish(context.Background(), []hub.Draft{event(fmt.Sprintf("a:%d", i)), event("b:x")})
+			}
+		}()
+		next := 0
+		for next < n {
+			d := f.Next()
+			if d == nil {
+				d = <-f.told
+			}
+			for _, e := range d.Events {
+				if e.Channel != "a" {
+					continue
+				}
+				if string(e.Data) != fmt.Sprint(next) {
+					t.Fatalf("event %s instead of %d", e.Data, next)
+				}
+				next++
+			}
+			if d.Gap {
+				t.Fatal("a gap")
+			}
+			d.Done()
+		}
+		close(stop)
+		<-changed
+		f.Close()
+	})
+}
