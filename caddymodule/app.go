@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -127,9 +126,6 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return registerMetrics(ctx.GetMetricsRegistry())
 }
 
-// errNoHub names what to write where a hub must be named and is not.
-var errNoHub = errors.New("no hub is named")
-
 // serve has a handler's hub taken into use and returns what it needs of it. name
 // may be empty in a configuration without declared hubs.
 func (a *App) serve(name string, settings Settings, watches []Watch) (*hubUse, error) {
@@ -141,7 +137,7 @@ func (a *App) serve(name string, settings Settings, watches []Watch) (*hubUse, e
 	case len(a.Hubs) == 0 && name != defaultHub:
 		return nil, fmt.Errorf("hub %q is not declared; add to the global options: comet { hub %s }", name, name)
 	case name == "":
-		return nil, fmt.Errorf("%w, and hubs are declared in the global options: add one of %s", errNoHub, strings.Join(a.hubNames(), ", "))
+		return nil, fmt.Errorf("no hub is named, and hubs are declared in the global options: add one of %s", strings.Join(a.hubNames(), ", "))
 	case len(a.Hubs) > 0 && a.Hubs[name] == nil:
 		return nil, fmt.Errorf("hub %q is not declared; declared are %s", name, strings.Join(a.hubNames(), ", "))
 	}

@@ -83,6 +83,16 @@ func (e *engine) add(glob string, what What) Watch {
 	return w
 }
 
+// lookAll looks at every directory now, as a scan would.
+func (f *Files) lookAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.dirs {
+		d.inbox.post(func(m *mail) { m.scan = true })
+		d.look()
+	}
+}
+
 // later lets time pass and looks.
 func (e *engine) later(d time.Duration, want ...string) {
 	e.t.Helper()

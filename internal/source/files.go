@@ -277,13 +277,3 @@ func (f *Files) Close() {
 	}
 	f.notify.close()
 }
-
-// lookAll looks at every directory now, as a scan would.
-func (f *Files) lookAll() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, d := range f.dirs {
-		d.inbox.post(func(m *mail) { m.scan = true })
-		d.look()
-	}
-}
