@@ -43,6 +43,9 @@ type channel struct {
 	// kept says that a source stands behind the channel (a file exists), whose
 	// stamp would be lost with it.
 	kept bool
+	// state says that the newest event is what the thing behind the channel is
+	// now, and is never too old.
+	state bool
 
 	// place is the channel's place in list: the hub's idle or spare channels,
 	// both nil while somebody needs it.
@@ -124,6 +127,8 @@ func (c *channel) overfull(l Limits, now time.Time) bool {
 	}
 	age := now.Sub(h[0].Time)
 	switch {
+	case c.presentLocked():
+		return false
 	case age < Grace:
 		return c.bytes > l.HistoryBytes && len(h) > 1
 	case len(h) > l.HistoryCount, c.bytes > l.HistoryBytes, age > l.HistoryAge:
@@ -131,6 +136,10 @@ func (c *channel) overfull(l Limits, now time.Time) bool {
 	}
 	return false
 }
+
+// presentLocked reports whether the history is down to the present state of
+// the thing behind the channel.
+func (c *channel) presentLocked() bool { return c.kept && c.state && len(c.history()) == 1 }
 
 // needed reports whether more than history would be lost with the channel.
 func (c *channel) needed() bool { return c.subs > 0 || c.kept || c.stampOwed }
@@ -141,6 +150,19 @@ func (c *channel) leaveList() {
 		c.list.Remove(c.place)
 		c.list, c.place = nil, nil
 	}
+}
+
+// restamp gives the newest event the stamp that was owed for it, for those who
+// had the stamp that it shared.
+func (c *channel) restamp() {
+	last := len(c.events) - 1
+	if last < c.gone || c.events[last].Stamp >= c.stamp {
+		return
+	}
+	e := *c.events[last]
+	e.Stamp = c.stamp
+	c.events[last] = &e
+	c.shared = nil
 }
 
 // sharedDelivery returns the delivery of events, which are a piece of the

@@ -3,6 +3,7 @@ package hub
 import (
 	"container/heap"
 	"slices"
+	"sort"
 )
 
 // The largest delivery: whoever has more to catch up with gets it in pieces,
@@ -15,7 +16,10 @@ const (
 // collectLocked returns what the history holds behind the subscription's
 // position and moves the position there, or returns nil.
 func (s *Sub) collectLocked() *Delivery {
-	if s.stamps {
+	switch {
+	case s.each:
+		return s.collectEachLocked()
+	case s.stamps:
 		return s.collectStampsLocked()
 	}
 	h := s.hub
@@ -95,7 +99,7 @@ func (s *Sub) collectStampsLocked() *Delivery {
 	var events []*Event
 	for i := range s.members {
 		m := &s.members[i]
-		if m.risenLocked() {
+		if s.risenLocked(m) {
 			m.takeStampLocked(m.ch.stamp)
 			events = append(events, m.ch.stampEvent())
 		}
@@ -106,15 +110,35 @@ func (s *Sub) collectStampsLocked() *Delivery {
 	return &Delivery{Events: events, Cursor: s.cursorLocked()}
 }
 
+// collectEachLocked is collectLocked for who follows the events one at a time.
+func (s *Sub) collectEachLocked() *Delivery {
+	m := &s.members[0]
+	if !s.risenLocked(m) {
+		return nil
+	}
+	h := m.ch.history()
+	first := sort.Search(len(h), func(i int) bool { return h[i].Stamp > m.behind })
+	if first == len(h) { // only the stamp rose, or the event is gone already
+		m.takeStampLocked(m.ch.stamp)
+		return nil
+	}
+	last := first
+	for last+1 < len(h) && h[last+1].Stamp == h[first].Stamp {
+		last++
+	}
+	m.takeStampLocked(h[last].Stamp)
+	return s.hub.shareLocked(m.ch, h[last:last+1])
+}
+
 // risenLocked reports whether the channel's stamp has risen for a client. What
 // was no news is told to those alone who named an older stamp.
-func (m *member) risenLocked() bool {
+func (s *Sub) risenLocked(m *member) bool {
 	switch {
 	case m.ch.newsStamp > m.behind:
 		return true
 	case m.ch.stamp <= m.behind:
 		return false
-	case m.asked != 0 && m.asked < m.ch.stamp:
+	case (m.asked != 0 || s.each) && m.asked < m.ch.stamp:
 		return true
 	}
 	m.behind = m.ch.stamp

@@ -35,6 +35,10 @@ type Draft struct {
 	// StampTaken says that a client may have the channel's last stamp. The hub
 	// sets it, in its copy of the draft.
 	StampTaken bool
+	// State says that the event is all that there is to know of its thing (a
+	// file's content), so that the newest one outlives the history's count and
+	// age for as long as the thing is there (Kept).
+	State bool
 	// Kept says that a thing stands behind the channel (a file exists), so that
 	// the channel must not be forgotten until [Hub.Gone].
 	Kept bool
@@ -42,6 +46,11 @@ type Draft struct {
 	// metric's label, so it comes from a short fixed list.
 	Source string
 }
+
+// OwnStamp reports whether the stamp must be a new one: a client may have the
+// last one, or the draft is news with data. Who reads the data by stamps could
+// not tell two events of one stamp apart, and would miss one.
+func (d *Draft) OwnStamp() bool { return d.StampTaken || d.ContentType != "" && !d.Quiet }
 
 // Event is one thing that happened, with its place in the hub's order. Events
 // are shared between all who read them and never change.

@@ -125,6 +125,8 @@ func (h *Hub) takeLocked(j *job, w waiter) bool {
 	m := &s.members[w.member]
 	var d *Delivery
 	switch {
+	case s.each:
+		d = j.forEachLocked(s, m)
 	case s.stamps:
 		d = j.forStampLocked(s, m)
 	case j.wholeLocked(s, m, h.quiet):
@@ -164,7 +166,7 @@ func (j *job) wholeLocked(s *Sub, m *member, quiet uint64) bool {
 
 // forStampLocked returns what a waiter for the stamp gets, nil if nothing.
 func (j *job) forStampLocked(s *Sub, m *member) *Delivery {
-	if !m.risenLocked() {
+	if !s.risenLocked(m) {
 		return nil
 	}
 	d := j.stamped
@@ -173,5 +175,20 @@ func (j *job) forStampLocked(s *Sub, m *member) *Delivery {
 	}
 	s.disarmLocked()
 	m.takeStampLocked(d.Events[0].Stamp)
+	return d
+}
+
+// forEachLocked returns what a waiter for the next event gets, nil if nothing.
+// Mostly that is the job's only event.
+func (j *job) forEachLocked(s *Sub, m *member) *Delivery {
+	if d := j.delivery; d != nil && len(d.Events) == 1 && d.Events[0].Stamp > m.behind && m.ch.newest() == d.Events[0].Seq {
+		s.disarmLocked()
+		m.takeStampLocked(d.Events[0].Stamp)
+		return d
+	}
+	d := s.collectEachLocked()
+	if d != nil {
+		s.disarmLocked()
+	}
 	return d
 }

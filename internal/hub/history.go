@@ -135,17 +135,23 @@ func (h *Hub) sweep() {
 	defer h.mu.Unlock()
 	h.sweeping = false
 	now := h.clock.Now()
-	for h.orderGone < len(h.order) {
-		item := h.order[h.orderGone]
+	for i := h.orderGone; i < len(h.order); i++ {
+		item := h.order[i]
 		if !item.stale() {
+			if item.ch.presentLocked() {
+				continue // of any age
+			}
 			if !item.ch.overfull(h.limits, now) {
 				break
 			}
 			h.dropLocked(item.ch)
 			h.settleLocked(item.ch)
 		}
+	}
+	for h.orderGone < len(h.order) && h.order[h.orderGone].stale() {
 		h.skipOrderLocked()
 	}
+	h.compactOrderLocked()
 	h.sweepListsLocked(now)
 	if h.live > 0 || h.idle.Len() > 0 {
 		h.armSweepLocked()

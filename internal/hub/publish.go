@@ -120,6 +120,9 @@ func (h *Hub) applyLocked(b *batch, e *Entry) {
 	ch.kept = ch.kept || e.Kept
 	h.raiseStampLocked(ch, e)
 	if e.StampOnly {
+		if !e.Quiet {
+			ch.restamp()
+		}
 		b.add(ch, nil, e.Quiet)
 		return
 	}
@@ -138,6 +141,7 @@ func (h *Hub) applyLocked(b *batch, e *Entry) {
 	} else {
 		ch.news = e.Seq
 	}
+	ch.state = e.State
 	h.published[e.Source]++
 	b.add(ch, event, e.Quiet)
 	h.keepLocked(ch, event)

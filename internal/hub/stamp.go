@@ -8,8 +8,8 @@ import "time"
 // between them.
 //
 // So an event carries a stamp, a virtual second: the second in which it
-// happened, unless a client already has that one (or waits on it), then the
-// next. Stamps may thus run ahead of the clock, but not far (stampAhead): past
+// happened, unless a client already has that one (or waits on it), or another
+// event with data has it, then the next. Stamps may thus run ahead of the clock, but not far (stampAhead): past
 // that, events share a stamp, and the hub raises the stamp once more as soon as
 // stampPause allows. Every event is followed by a call, though not each by its
 // own.
@@ -35,8 +35,8 @@ type StampState struct {
 // NextStamp returns the state with the stamp of the next event, which may be
 // the old one: then the event merges with those before it.
 //
-// taken says that a client may have the last stamp already, so that only a
-// greater one will reach it. changed is when the thing itself says that it
+// taken says that only a greater stamp than the last will do; see
+// [Draft.OwnStamp]. changed is when the thing itself says that it
 // changed, and counts as now if it is zero or lies too far in the future. No
 // event has stamp 0, however old the thing is: that is a channel without any.
 func NextStamp(s StampState, taken bool, changed, now time.Time) StampState {

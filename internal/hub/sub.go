@@ -13,6 +13,8 @@ type Since struct {
 	// stamped: the stamps count, and there is one for each channel.
 	stamped bool
 	stamps  []int64
+	// each: one event at a time, with its data.
+	each bool
 }
 
 // All begins with everything that the history holds.
@@ -27,6 +29,15 @@ func After(c Cursor) Since { return Since{after: true, cursor: c} }
 // stamp up to the channel's newest is exact; 0 and everything above mean now,
 // because the clocks of clients run ahead. There must be as many as channels.
 func AfterStamps(stamps []int64) Since { return Since{stamped: true, stamps: stamps} }
+
+// EachAfterStamp begins behind a stamp in one channel and delivers the events
+// themselves, one at a time, so that the reader gets all of them by naming each
+// one's stamp in turn. Where several have one stamp, the last of them stands for
+// all. A stamp up to the channel's newest is exact, so that 0 begins with the
+// oldest event that is kept; everything above means now.
+func EachAfterStamp(stamp int64) Since {
+	return Since{stamped: true, stamps: []int64{stamp}, each: true}
+}
 
 // Waker is told once when an armed subscription has a delivery. It must not
 // block and must not call the hub or the subscription: the subscription is
@@ -68,6 +79,8 @@ type Sub struct {
 	arm uint32
 	// stamps: the positions are stamps, not sequences.
 	stamps bool
+	// each: by stamps, but the events themselves, one at a time.
+	each bool
 	// all: the first look at the history begins with its oldest event, and
 	// nothing is missing before that.
 	all bool
@@ -125,7 +138,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 			return nil, err
 		}
 	}
-	s := &Sub{hub: h, waker: c.Waker, who: c.Who, stamps: c.Since.stamped, all: c.Since.all}
+	s := &Sub{hub: h, waker: c.Waker, who: c.Who, stamps: c.Since.stamped, each: c.Since.each, all: c.Since.all}
 	s.members = s.one[:0]
 
 	h.mu.Lock()
@@ -163,7 +176,7 @@ func (s *Sub) beginLocked(ch *channel, since Since, i int) member {
 	case since.stamped:
 		m.asked = since.stamps[i]
 		m.behind = m.asked
-		if m.asked == 0 || m.asked > ch.stamp {
+		if m.asked == 0 && !since.each || m.asked > ch.stamp {
 			m.behind = ch.stamp
 		}
 	case since.all:

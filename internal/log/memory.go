@@ -106,7 +106,7 @@ func (m *Memory) append(drafts []hub.Draft) ([]hub.Place, error) {
 			m.ids.set(key, rememberedID{m.seq, now})
 		}
 		last, _ := m.stamps.get(d.Channel)
-		stamp := hub.NextStamp(last, d.StampTaken, d.Changed, now)
+		stamp := hub.NextStamp(last, d.OwnStamp(), d.Changed, now)
 		m.stamps.set(d.Channel, stamp)
 		places[i] = hub.Place{Seq: m.seq}
 		entries = append(entries, hub.Entry{Draft: *d, Seq: m.seq, Time: now, Stamp: stamp.Last})

@@ -54,6 +54,7 @@ func (v *view) give(name string, s sight, data []byte, before bool) {
 	}
 	d := hub.Draft{Channel: channel, Data: data, Changed: s.changed(), Source: "file"}
 	if v.w.watch.What != Touches {
+		d.State = v.w.watch.What == Content
 		d.ContentType = contentType(name, data)
 	}
 	v.out.add(d, before, v.flush)

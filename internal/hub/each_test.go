@@ -1,0 +1,226 @@
+package hub_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+)
+
+// say publishes what a chat's file holds from now on.
+func (r stampRig) say(text string) {
+	r.Helper()
+	r.drafts(hub.Draft{Channel: "chat", Data: []byte(text), ContentType: "text/plain", State: true, Kept: true, Source: "file"})
+}
+
+// chatter is a client that asks again with each answer's stamp.
+type chatter struct {
+	r     stampRig
+	stamp int64
+}
+
+func (r stampRig) chatter() *chatter { return &chatter{r: r} }
+
+// ask asks with the stamp, and returns what it gets at once, "-" for nothing.
+func (c *chatter) ask() string {
+	c.r.Helper()
+	f := c.r.subscribe(hub.EachAfterStamp(c.stamp), "chat")
+	defer f.Close()
+	return c.read(f.Next())
+}
+
+func (c *chatter) read(d *hub.Delivery) string {
+	c.r.Helper()
+	if d == nil {
+		return "-"
+	}
+	if len(d.Events) != 1 {
+		c.r.Errorf("%d events at once", len(d.Events))
+	}
+	c.stamp = d.Events[0].Stamp
+	return string(d.Events[0].Data)
+}
+
+func (c *chatter) wants(want string) {
+	c.r.Helper()
+	if got := c.ask(); got != want {
+		c.r.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestEachOfSeveralEventsInOneSecondIsRead(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		c := r.chatter()
+		c.wants("-") // there is no file
+		r.say("a")
+		c.wants("a")
+		c.wants("-")
+		// Both come while nobody waits.
+		r.say("b")
+		r.say("c")
+		c.wants("b")
+		c.wants("c")
+		c.wants("-")
+		fresh := r.chatter()
+		for _, want := range []string{"a", "b", "c", "-"} {
+			fresh.wants(want)
+		}
+	})
+}
+
+func TestWhoWaitsForEachGetsOneAndThenTheNext(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		c := r.chatter()
+		for i := range 5 {
+			f := r.subscribe(hub.EachAfterStamp(c.stamp), "chat")
+			if d := f.Next(); d != nil {
+				t.Fatalf("got %s at once", show(d))
+			}
+			r.say(fmt.Sprint("a", i))
+			if got, want := c.read(f.take()), fmt.Sprint("a", i); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			f.Close()
+		}
+		if ahead := c.stamp - r.zero; ahead != 4 {
+			t.Errorf("five events in one second ended at second %d", ahead)
+		}
+		// A batch is read one by one, too.
+		f := r.subscribe(hub.EachAfterStamp(c.stamp), "chat")
+		f.Next()
+		say := func(s string) hub.Draft {
+			return hub.Draft{Channel: "chat", Data: []byte(s), ContentType: "text/plain"}
+		}
+		r.clock.Advance(10 * time.Second)
+		r.drafts(say("x"), say("y"))
+		if got := c.read(f.take()); got != "x" {
+			t.Errorf("got %q, want the first", got)
+		}
+		f.Close()
+		c.wants("y")
+	})
+}
+
+// Past what stamps may run ahead, events share one: the last stands for all.
+func TestAfterABurstTheLastIsRead(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		for i := range 50 {
+			r.say(fmt.Sprint(i))
+		}
+		c := r.chatter()
+		last := ""
+		for range 50 {
+			got := c.ask()
+			if got == "-" {
+				break
+			}
+			last = got
+		}
+		if last != "49" {
+			t.Errorf("the last that is read is %q", last)
+		}
+		r.say("later")
+		r.clock.Advance(2 * time.Second)
+		synctest.Wait()
+		c.wants("later")
+	})
+}
+
+func TestWhatWasThereBeforeIsReadByWhoHasLess(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		before := func(changed int64) {
+			r.drafts(hub.Draft{
+				Channel: "chat", Data: []byte("before"), ContentType: "text/plain", Changed: time.Unix(r.zero+changed, 0),
+				Quiet: true, State: true, Kept: true, Source: "file",
+			})
+		}
+		early := r.subscribe(hub.EachAfterStamp(0), "chat")
+		known := r.subscribe(hub.EachAfterStamp(r.zero-7), "chat")
+		early.Next()
+		known.Next()
+		before(-7)
+		c := r.chatter()
+		if got := c.read(early.take()); got != "before" {
+			t.Errorf("who has nothing got %q", got)
+		}
+		if d := known.take(); d != nil {
+			t.Errorf("who has it got %s", show(d))
+		}
+		c.wants("-")
+		r.chatter().wants("before")
+		r.say("news")
+		if got := c.read(known.take()); got != "news" {
+			t.Errorf("who has it got %q", got)
+		}
+	})
+}
+
+func TestAStateOutlivesTheHistoryWhileItsThingIsThere(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		r.limit(func(l *hub.Limits) { l.HistoryCount, l.HistoryAge = 0, time.Minute })
+		r.say("old")
+		r.say("state")
+		r.publish("other:x")
+		r.clock.Advance(time.Hour)
+		synctest.Wait()
+		r.chatter().wants("state")
+		if s := r.hub.Stats(); s.Events != 1 {
+			t.Errorf("%d events are kept", s.Events)
+		}
+		// It bars the way of nothing that is younger.
+		r.publish("other:y")
+		r.clock.Advance(time.Hour)
+		synctest.Wait()
+		if s := r.hub.Stats(); s.Events != 1 {
+			t.Errorf("%d events are kept", s.Events)
+		}
+		r.hub.Gone("chat")
+		r.publish("other:z") // the sweep runs again
+		r.clock.Advance(time.Hour)
+		synctest.Wait()
+		if s := r.hub.Stats(); s.Events != 0 {
+			t.Errorf("%d events are kept of nothing", s.Events)
+		}
+		r.chatter().wants("-")
+	})
+}
+
+// Publishers and a reader that comes and goes: the reader reads everything once
+// and in order, as long as the clock lets stamps rise.
+func TestAReaderOfEachLosesNothing(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		const n = 300
+		var publisher sync.WaitGroup
+		defer publisher.Wait()
+		publisher.Go(func() {
+			for i := range n {
+				_, _ = r.hub.Publish(context.Background(), []hub.Draft{{Channel: "chat", Data: fmt.Append(nil, i), ContentType: "text/plain"}})
+				r.clock.Advance(time.Second / 2)
+				if i%4 == 3 {
+					r.clock.Advance(3 * time.Second)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+		c := r.chatter()
+		for want := 0; want < n; {
+			f := r.subscribe(hub.EachAfterStamp(c.stamp), "chat")
+			d := f.Next()
+			if d == nil {
+				d = <-f.told
+			}
+			f.Close()
+			if got := c.read(d); got != fmt.Sprint(want) {
+				t.Fatalf("got %q, want %d", got, want)
+			}
+			want++
+			if want%7 == 0 {
+				time.Sleep(3 * time.Millisecond)
+			}
+		}
+	})
+}
