@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
@@ -75,6 +76,18 @@ type hubUse struct {
 	limits Settings
 	// directives are the comet handlers that serve the hub, for people.
 	directives []string
+	// of is the hub whose namespace this is, nil for most. It has that hub's
+	// limit of holds.
+	of *hubUse
+}
+
+// limitsInForce are the hub's limits.
+func (u *hubUse) limitsInForce() hub.Limits {
+	l := u.settings.limits()
+	if u.of != nil {
+		l.Holds = u.of.settings.limits().Holds
+	}
+	return l
 }
 
 // defaultHub is the one hub of a configuration that declares none.
@@ -164,6 +177,29 @@ func (a *App) serve(name string, settings Settings, watches []Watch) (*hubUse, e
 	use.settings = use.limits.over(use.settings)
 	if err := a.watch(name, use, watches); err != nil {
 		return nil, err
+	}
+	return use, nil
+}
+
+// doorbells returns the namespace of a hub's event variables: a hub of its own,
+// so that numbers neither push out other channels nor are pushed out by them.
+func (a *App) doorbells(of *hubUse, keep *Keep) (*hubUse, error) {
+	settings, err := keep.settings(of.settings)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	name := of.hub.name + "/doorbell" // no hub has such a name by itself
+	use := a.uses[name]
+	switch {
+	case use == nil:
+		if use, err = a.use(name); err != nil {
+			return nil, err
+		}
+		use.of, use.settings = of, settings
+	case *use.settings.History != *settings.History || use.settings.MaxChannels != settings.MaxChannels:
+		return nil, fmt.Errorf("keep is not the same as elsewhere for the same hub %s: set it once", of.hub.name)
 	}
 	return use, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
+	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
@@ -140,6 +141,49 @@ func watchOption(v *[]Watch) option {
 	}}
 }
 
+func channelOption(v *[]string) option {
+	return option{read: func(d *caddyfile.Dispenser) error {
+		a, err := args(d, "one or more names, as in channel news", 1, 1000)
+		if err != nil {
+			return err
+		}
+		for _, name := range a {
+			if err := hub.CheckChannel(name); err != nil {
+				return d.WrapErr(err)
+			}
+		}
+		*v = a
+		return nil
+	}}
+}
+
+// keepOption reads `keep <age> <count>`, in any order: they are told apart by
+// the age's unit.
+func keepOption(v **Keep) option {
+	return option{read: func(d *caddyfile.Dispenser) error {
+		a, err := args(d, "an age and a count, as in keep 10m 100000", 1, 2)
+		if err != nil {
+			return err
+		}
+		k := new(Keep)
+		*v = k
+		for _, arg := range a {
+			var twice bool
+			if n, err := strconv.Atoi(arg); err == nil && n > 0 {
+				twice, k.Count = k.Count != 0, n
+			} else if t, err := caddy.ParseDuration(arg); err == nil && t > 0 {
+				twice, k.Age = k.Age != 0, caddy.Duration(t)
+			} else {
+				return d.Errf("keep: %q is no age (10m) or count (100000)", arg)
+			}
+			if twice {
+				return d.Errf("keep: %q is a second value of its kind", arg)
+			}
+		}
+		return nil
+	}}
+}
+
 // maxSize bounds every size, so that none overflows.
 const maxSize = 1 << 40
 
@@ -246,13 +290,16 @@ func parseGlobal(d *caddyfile.Dispenser, earlier any) (any, error) {
 
 // parseComet reads the directive. Syntax:
 //
-//	comet [<matcher>] [native|novcomet] {
+//	comet [<matcher>] [native|novcomet|filechat|doorbell] {
 //		hub          <name>
+//		channel      <name>…
 //		watch        <glob> [touches|content|lines]
 //		hold         <duration>
+//		keep         [<age>] [<count>]
 //		max_holds    <number>
 //		max_channels <number>
 //		answer_publish
+//		jsonp
 //	}
 func parseComet(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	c := new(Comet)
@@ -270,7 +317,7 @@ func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	case 0:
 	case 1:
 		c.Dialect = a[0]
-		if _, ok := dialect.New(a[0], dialect.Options{}); !ok {
+		if !slices.Contains(dialect.Names(), a[0]) {
 			return d.Errf("dialect %q is not known%s", a[0], didYouMean(a[0], dialect.Names()))
 		}
 	default:
@@ -278,11 +325,14 @@ func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	return options{
 		"hub":            text(&c.Hub),
+		"channel":        channelOption(&c.Channels),
+		"keep":           keepOption(&c.Keep),
 		"watch":          watchOption(&c.Watch),
 		"hold":           duration(&c.Hold),
 		"max_holds":      number(&c.MaxHolds),
 		"max_channels":   number(&c.MaxChannels),
 		"answer_publish": flag(&c.AnswerPublish),
+		"jsonp":          flag(&c.JSONP),
 	}.parse(d, "comet")
 }
 

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
 	"github.com/caddy-comet/caddy-comet/internal/hold"
+	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
 func init() {
@@ -30,14 +34,19 @@ func init() {
 // dialect publishes: they go on to the site, whose publishing (touching a file)
 // is seen from here.
 type Comet struct {
-	// The language that the clients speak: `native` (JSON polls and
-	// server-sent events, channels in the path) or `novcomet` (the protocol of
-	// NovComet.js). Default: `native`.
+	// The language that the clients speak: `native` (polls and streams of many
+	// kinds, channels in the path), `novcomet` (the protocol of NovComet.js),
+	// `filechat` (a chat on one file) or `doorbell` (event variables). Default:
+	// `native`.
 	Dialect string `json:"dialect,omitempty"`
 
 	// The hub that the clients follow. Needed once hubs are declared in the
 	// `comet` app, and only then allowed.
 	Hub string `json:"hub,omitempty"`
+
+	// The channels of every request, whatever it names. Default: those that the
+	// request names, or with `filechat` that of its only watch.
+	Channels []string `json:"channels,omitempty"`
 
 	// Files that feed the hub.
 	Watch []Watch `json:"watch,omitempty"`
@@ -47,8 +56,16 @@ type Comet struct {
 
 	// Answers publish requests of the dialect here instead of passing them to
 	// the site: a GET that changes something, so only for sites where anybody
-	// may publish. With `novcomet` it touches the watched file.
+	// may publish. With `novcomet` it touches the watched file, with `filechat`
+	// it writes it.
 	AnswerPublish bool `json:"answer_publish,omitempty"`
+
+	// Lets pages of any other site read what happens here, through a script
+	// element (JSONP). With `native` only.
+	JSONP bool `json:"jsonp,omitempty"`
+
+	// How long and how many event variables stay set. With `doorbell` only.
+	Keep *Keep `json:"keep,omitempty"`
 
 	// Sets the hub's max_holds, for configurations that have no global block.
 	MaxHolds int `json:"max_holds,omitempty"`
@@ -59,8 +76,15 @@ type Comet struct {
 	app     *App
 	use     *hubUse
 	dialect dialect.Dialect
-	touch   *touchFile
+	// publish publishes in the site's place. nil where that never happens.
+	publish publisher
 	logger  *zap.Logger
+}
+
+// publisher publishes what a dialect's own publish requests say, and answers
+// them.
+type publisher interface {
+	publish(w http.ResponseWriter, r *http.Request, channel string, data []byte)
 }
 
 // CaddyModule returns the Caddy module information.
@@ -75,8 +99,7 @@ const nativeDialect = "native"
 func (c *Comet) Provision(ctx caddy.Context) error {
 	c.logger = ctx.Logger()
 	c.Dialect = or(c.Dialect, nativeDialect)
-	var ok bool
-	if c.dialect, ok = dialect.New(c.Dialect, dialect.Options{AnswerPublish: c.AnswerPublish}); !ok {
+	if !slices.Contains(dialect.Names(), c.Dialect) {
 		return fmt.Errorf("dialect %q is not known%s", c.Dialect, didYouMean(c.Dialect, dialect.Names()))
 	}
 	app, err := ctx.App("comet")
@@ -88,17 +111,59 @@ func (c *Comet) Provision(ctx caddy.Context) error {
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		where += " on " + strings.Join(srv.Listen, " ")
 	}
-	settings := Settings{Hold: c.Hold, MaxHolds: c.MaxHolds, MaxChannels: c.MaxChannels}
-	if c.use, err = c.app.serve(c.Hub, settings, c.Watch); err != nil {
+	if err := c.provision(where); err != nil {
 		return fmt.Errorf("comet %s: %w", where, err)
 	}
+	c.app.onShutdown(ctx, true)
+	return nil
+}
+
+func (c *Comet) provision(where string) (err error) {
+	settings := Settings{Hold: c.Hold, MaxHolds: c.MaxHolds, MaxChannels: c.MaxChannels}
+	if c.use, err = c.app.serve(c.Hub, settings, c.Watch); err != nil {
+		return err
+	}
 	c.use.directives = append(c.use.directives, where)
-	if c.AnswerPublish {
-		if c.touch, err = newTouchFile(c.Dialect, c.Watch); err != nil {
-			return fmt.Errorf("comet %s: %w", where, err)
+	switch {
+	case c.Dialect == "doorbell":
+		if c.use, err = c.app.doorbells(c.use, c.Keep); err != nil {
+			return err
+		}
+		c.publish = setVariable{c.use.hub}
+	case c.Keep != nil:
+		return errors.New("keep is for the dialect doorbell; the history option says what channels keep")
+	case c.Dialect == "filechat":
+		if err := c.chatChannel(); err != nil {
+			return err
 		}
 	}
-	c.app.onShutdown(ctx, true)
+	if c.AnswerPublish {
+		if c.publish, err = newFilePublisher(c.Dialect, c.Watch, c.logger); err != nil {
+			return err
+		}
+	}
+	c.dialect, err = dialect.New(c.Dialect, dialect.Options{
+		AnswerPublish: c.AnswerPublish, Channels: c.Channels, JSONP: c.JSONP, Heartbeat: c.use.settings.heartbeat(),
+	})
+	return err
+}
+
+// chatChannel checks the watches of a filechat, and takes the channel from the
+// only one where none is named.
+func (c *Comet) chatChannel() error {
+	for _, config := range c.Watch {
+		w, err := source.ParseWatch(config.Glob, config.What)
+		if err != nil {
+			return err
+		}
+		if w.What != source.Content {
+			return fmt.Errorf("a chat's message is its file's content: write watch %s content", w.Glob)
+		}
+		if len(c.Channels) == 0 && len(c.Watch) == 1 && !strings.Contains(w.Glob, "*") {
+			name, _ := w.Channel(filepath.Base(w.Glob))
+			c.Channels = []string{name}
+		}
+	}
 	return nil
 }
 
@@ -111,13 +176,16 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	if errors.Is(err, dialect.ErrPass) {
 		return next.ServeHTTP(w, r)
 	}
+	if ask.Public {
+		forEveryone(w.Header())
+	}
 	if r.Method == http.MethodOptions {
-		w.Header().Set("Allow", allowed)
+		w.Header().Set("Allow", c.allowed())
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", allowed)
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && (ask.Publish == "" || r.Method != http.MethodPost) {
+		w.Header().Set("Allow", c.allowed())
 		return c.refuse(w, "method", http.StatusMethodNotAllowed, "this address is for listening, by GET; publishing goes to comet_publish")
 	}
 	if err != nil {
@@ -127,16 +195,48 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 		}
 		return err
 	}
-	if ask.Publish != "" {
-		return c.touch.serve(w, ask.Publish, c.logger)
+	if !ask.Public {
+		if text := foreign(w, r); text != "" {
+			return c.refuse(w, "origin", http.StatusForbidden, text)
+		}
 	}
 	if status, text := drain(w, r); status != 0 {
 		return c.refuse(w, "request", status, text)
 	}
+	if ask.Publish != "" {
+		c.publish.publish(w, r, ask.Publish, ask.Data)
+		return nil
+	}
 	return c.hold(w, r, ask)
 }
 
-const allowed = "GET, HEAD, OPTIONS"
+func (c *Comet) allowed() string {
+	if c.Dialect == "doorbell" {
+		return "GET, HEAD, POST, OPTIONS"
+	}
+	return "GET, HEAD, OPTIONS"
+}
+
+// forEveryone lets pages of any other site read an answer that is as public as
+// its address.
+func forEveryone(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+}
+
+// foreign says why a page of another site may not read the answer, which its
+// browser would keep from it anyway. Browsers name the origin of a page that
+// asks for it; who runs the site may let others in by a header.
+func foreign(w http.ResponseWriter, r *http.Request) string {
+	origin := r.Header.Get("Origin")
+	if origin == "" || w.Header().Get("Access-Control-Allow-Origin") != "" {
+		return ""
+	}
+	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
+		return ""
+	}
+	return "the page's origin is not this site, so its browser would not let it read the answer; the site's Caddyfile lets it by: header Access-Control-Allow-Origin <origin>"
+}
 
 // hold waits with the request and keeps the books.
 func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) error {
@@ -153,11 +253,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 		Wait: wait, Heartbeat: c.use.settings.heartbeat(),
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
-	transport := "poll"
-	if ask.Answer.Stream() {
-		transport = "sse"
-	}
-	labels := []string{c.use.hub.name, c.Dialect, transport}
+	labels := []string{c.use.hub.name, c.Dialect, ask.Answer.Transport()}
 	m := metrics()
 	m.opened.WithLabelValues(labels...).Inc()
 	held := m.held.WithLabelValues(labels...)
@@ -181,6 +277,9 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 	if entry := c.logger.Check(zapcore.DebugLevel, "held request ended"); entry != nil {
 		entry.Write(zap.Strings("hold", labels), zap.String("outcome", string(report.Outcome)),
 			zap.Int("channels", len(ask.Channels)), zap.Int("events", report.Events), zap.Duration("waited", waited))
+	}
+	if report.Abort {
+		panic(http.ErrAbortHandler)
 	}
 	return nil
 }

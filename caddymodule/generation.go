@@ -73,7 +73,7 @@ func (a *App) Start() error {
 	a.started = true
 	a.added = make(map[string][]source.Watch)
 	for name, use := range a.uses {
-		use.hub.SetLimits(use.settings.limits())
+		use.hub.SetLimits(use.limitsInForce())
 		for _, w := range use.watches {
 			if err := files.Add(name, w, &fileSink{use.hub}); err != nil {
 				_ = a.Stop() // Caddy stops only apps that started
@@ -119,7 +119,7 @@ func (a *App) stop() {
 	for name := range a.uses {
 		for _, b := range slices.Backward(running) {
 			if other := b.uses[name]; other != nil {
-				other.hub.SetLimits(other.settings.limits())
+				other.hub.SetLimits(other.limitsInForce())
 				break
 			}
 		}
@@ -143,7 +143,7 @@ func (a *App) Cleanup() error {
 	for name, use := range a.uses {
 		var linger time.Duration
 		if a.started && !caddy.Exiting() {
-			linger = use.settings.limits().HistoryAge
+			linger = use.limitsInForce().HistoryAge
 		}
 		releaseHub(name, linger)
 	}

@@ -141,3 +141,39 @@ func (s Settings) hold() time.Duration {
 func (s Settings) heartbeat() time.Duration {
 	return or(time.Duration(s.Heartbeat), defaultHeartbeat)
 }
+
+// Keep says how long and how many event variables stay set.
+type Keep struct {
+	// For how long after it was set. Default: 10m.
+	Age caddy.Duration `json:"age,omitempty"`
+	// How many there may be, set or waited for. For a new one the one that was
+	// set longest ago is forgotten. Default: 100000.
+	Count int `json:"count,omitempty"`
+}
+
+const (
+	defaultKeepAge   = 10 * time.Minute
+	defaultKeepCount = 100_000
+	// keepBytes is what an event variable counts in a history: no data, and the
+	// number as the channel's name.
+	keepBytes = 512
+)
+
+// settings returns the settings of a hub for event variables; the rest is as in
+// base.
+func (k *Keep) settings(base Settings) (Settings, error) {
+	if k == nil {
+		k = new(Keep)
+	}
+	if k.Age < 0 || k.Count < 0 {
+		return base, fmt.Errorf("keep: age and count cannot be negative")
+	}
+	age, count := or(time.Duration(k.Age), defaultKeepAge), or(k.Count, defaultKeepCount)
+	if age < time.Second {
+		return base, fmt.Errorf("keep %s: at least 1s, or who asks a moment later waits for ever", age)
+	}
+	base.History = &History{Count: 1, Age: caddy.Duration(age)}
+	base.MaxChannels = count
+	base.MaxHistory = int64(count) * keepBytes
+	return base, nil
+}

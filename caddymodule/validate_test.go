@@ -76,9 +76,9 @@ func TestValidateFindsEveryMistake(t *testing.T) {
 
 		// answer_publish
 		{"answer_publish", "", ":1 {\ncomet novcomet {\nwatch /run/c/*.c\nanswer_publish\n}\n}", ""},
-		{"answer_publish without a watch", "", ":1 {\ncomet novcomet {\nanswer_publish\n}\n}", `answer_publish needs the files that it is to touch: add a line such as watch /run/comet/*.comet`},
-		{"answer_publish with one file", "", ":1 {\ncomet novcomet {\nwatch /run/c/a.c\nanswer_publish\n}\n}", `answer_publish needs the files`},
-		{"answer_publish with lines", "", ":1 {\ncomet novcomet {\nwatch /run/c/*.c lines\nanswer_publish\n}\n}", `answer_publish needs the files`},
+		{"answer_publish without a watch", "", ":1 {\ncomet novcomet {\nanswer_publish\n}\n}", `answer_publish needs the file that it is to change: add a line such as watch /run/comet/*.comet`},
+		{"answer_publish with one file", "", ":1 {\ncomet novcomet {\nwatch /run/c/a.c\nanswer_publish\n}\n}", `answer_publish needs the file`},
+		{"answer_publish with lines", "", ":1 {\ncomet novcomet {\nwatch /run/c/*.c lines\nanswer_publish\n}\n}", `answer_publish needs the file`},
 		{"answer_publish in native", "", ":1 {\ncomet {\nwatch /run/c/*.c\nanswer_publish\n}\n}", `answer_publish: the dialect native has no publish requests`},
 
 		// the door for publishers

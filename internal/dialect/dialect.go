@@ -19,9 +19,11 @@ import (
 )
 
 // dialects are all there are, by the name that the configuration uses.
-var dialects = map[string]func(Options) Dialect{
+var dialects = map[string]func(Options) (Dialect, error){
 	"native":   newNative,
 	"novcomet": newNovComet,
+	"filechat": newFileChat,
+	"doorbell": newDoorbell,
 }
 
 // Dialect reads one kind of client.
@@ -36,15 +38,28 @@ type Options struct {
 	// AnswerPublish lets the dialect's own publish requests be answered here
 	// instead of by the site.
 	AnswerPublish bool
+	// Channels are those of every request, in a dialect that would else read
+	// them from the request, or that needs one.
+	Channels []string
+	// JSONP lets any other site's pages read, through a script element.
+	JSONP bool
+	// Heartbeat is after how long a silent stream gives a sign of life, for
+	// clients that are to notice its absence.
+	Heartbeat time.Duration
 }
 
-// New returns the dialect of that name.
-func New(name string, o Options) (Dialect, bool) {
+// New returns the dialect of that name. The error says what is wrong with the
+// name or the options.
+func New(name string, o Options) (Dialect, error) {
 	f, ok := dialects[name]
 	if !ok {
-		return nil, false
+		return nil, fmt.Errorf("dialect %q is not known", name)
 	}
-	return f(o), true
+	d, err := f(o)
+	if err != nil {
+		return nil, fmt.Errorf("dialect %s: %w", name, err)
+	}
+	return d, nil
 }
 
 // Names lists the dialects.
@@ -61,18 +76,32 @@ type Ask struct {
 	// answers at once, [Default] leaves it to the settings.
 	Wait   time.Duration
 	Answer Answer
+	// Public says that pages of any other site may read the answer.
+	Public bool
 	// Publish, if not empty, says that the request is no question: it publishes
-	// on this channel (only with [Options.AnswerPublish]).
+	// Data on this channel (where a dialect's publishing goes to the site, only
+	// with [Options.AnswerPublish]).
 	Publish string
+	Data    []byte
 }
 
 // Answer writes what a client gets. It has no state, so that equal answers can
 // be shared.
 type Answer interface {
+	// Transport names the way in which the answer comes, from a short fixed
+	// list: it is a metric's label.
+	Transport() string
 	// Stream reports whether the answer goes on after the first events.
 	Stream() bool
-	// ContentType is the answer's media type.
-	ContentType() string
+	// Patient reports whether the client, which is no stream's, knows no answer
+	// but an event: it waits for as long as it takes, and gets signs of life
+	// (Idle) ahead of its answer.
+	Patient() bool
+	// Header sets what belongs to this answer alone: the Content-Type at least.
+	Header(http.Header)
+	// Limit is after how many bytes a stream ends, so that the client begins
+	// another and forgets this one. 0 means never.
+	Limit() int
 	// Class names the encoding: two answers of one class write a delivery with
 	// the same bytes.
 	Class() string
@@ -85,12 +114,42 @@ type Answer interface {
 	// heartbeat.
 	Idle(at hub.Cursor) []byte
 	// Bye ends the answer because the server must: the client is to come back
-	// after retry, with the position.
+	// after retry, 0 for at once, with the position.
 	Bye(at hub.Cursor, retry time.Duration) []byte
 	// Full refuses a client for now: an HTTP status that this kind of client
 	// survives, and a body.
 	Full(reason string, retry time.Duration) (status int, body []byte)
 }
+
+// once is what answers have in common that are given once.
+type once struct{}
+
+func (once) Stream() bool           { return false }
+func (once) Patient() bool          { return false }
+func (once) Limit() int             { return 0 }
+func (once) Open(hub.Cursor) []byte { return nil }
+func (once) Full(reason string, _ time.Duration) (int, []byte) {
+	return http.StatusServiceUnavailable, []byte(reason + "\n")
+}
+
+// patient is once for those who know no answer but an event. White space is
+// their sign of life: JSON and JavaScript both may begin with it.
+type patient struct{ once }
+
+func (patient) Patient() bool                        { return true }
+func (patient) Idle(hub.Cursor) []byte               { return []byte("\n") }
+func (patient) Bye(hub.Cursor, time.Duration) []byte { return nil }
+
+// stream is what streams have in common.
+type stream struct{}
+
+func (stream) Stream() bool  { return true }
+func (stream) Patient() bool { return false }
+func (stream) Limit() int    { return 0 }
+
+// streamLimit is after how many bytes a stream ends whose client keeps all of it
+// in memory.
+const streamLimit = 1 << 20
 
 // ErrPass says that a request is for the site behind us.
 var ErrPass = errors.New("the request is not for comet")

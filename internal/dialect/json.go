@@ -1,9 +1,12 @@
 package dialect
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"mime"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,8 +17,32 @@ import (
 // eventTime is RFC 3339 in UTC with milliseconds.
 const eventTime = "2006-01-02T15:04:05.000Z"
 
+// rawData writes an event's data where it is JSON already.
+type rawData func(b, data []byte) []byte
+
+// verbatim writes it as its publisher did.
+func verbatim(b, data []byte) []byte { return append(b, data...) }
+
+// inOneLine writes it without line breaks, of which JSON needs none.
+func inOneLine(b, data []byte) []byte {
+	if bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0 {
+		return append(b, data...)
+	}
+	var line bytes.Buffer
+	_ = json.Compact(&line, data) // it is valid
+	return append(b, line.Bytes()...)
+}
+
+// inScript writes it so that it is harmless inside a script element, and a
+// JavaScript expression in any browser: without <, >, &, U+2028 and U+2029.
+func inScript(b, data []byte) []byte {
+	var script bytes.Buffer
+	json.HTMLEscape(&script, data)
+	return append(b, script.Bytes()...)
+}
+
 // appendEvent appends an event as the JSON object of the native dialect.
-func appendEvent(b []byte, e *hub.Event, epoch hub.Epoch) []byte {
+func appendEvent(b []byte, e *hub.Event, epoch hub.Epoch, raw rawData) []byte {
 	b = append(b, `{"channel":`...)
 	b = appendString(b, e.Channel)
 	b = append(b, `,"cursor":"`...)
@@ -25,17 +52,25 @@ func appendEvent(b []byte, e *hub.Event, epoch hub.Epoch) []byte {
 	b = append(b, `","type":`...)
 	b = appendString(b, e.Type)
 	b = append(b, `,"data":`...)
+	b = appendJSON(b, e, raw)
+	if !utf8.Valid(e.Data) {
+		b = append(b, `,"encoding":"base64"`...)
+	}
+	return append(b, '}')
+}
+
+// appendJSON appends an event's data as a JSON value: as it stands where it is
+// JSON, else as a string, base64 if it is not UTF-8.
+func appendJSON(b []byte, e *hub.Event, raw rawData) []byte {
 	switch {
 	case !utf8.Valid(e.Data): // first: json.Valid lets any byte stand in a string
 		b = append(b, '"')
 		b = base64.StdEncoding.AppendEncode(b, e.Data)
-		b = append(b, `","encoding":"base64"`...)
+		return append(b, '"')
 	case IsJSON(e.ContentType) && json.Valid(e.Data):
-		b = append(b, e.Data...)
-	default:
-		b = appendString(b, string(e.Data))
+		return raw(b, e.Data)
 	}
-	return append(b, '}')
+	return appendString(b, string(e.Data))
 }
 
 // appendString appends s as a JSON string that is also harmless inside HTML:
@@ -52,17 +87,27 @@ func IsJSON(contentType string) bool {
 	return err == nil && (mediaType == "application/json" || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json"))
 }
 
+// appendCursor appends "cursor":"k3f9.42".
+func appendCursor(b []byte, c hub.Cursor) []byte {
+	b = append(b, `"cursor":"`...)
+	b = c.Append(b)
+	return append(b, '"')
+}
+
 // nativePoll answers once, with a JSON object that always carries a cursor.
-type nativePoll struct{}
+type nativePoll struct{ once }
 
-func (nativePoll) Stream() bool        { return false }
-func (nativePoll) ContentType() string { return "application/json" }
-func (nativePoll) Class() string       { return "native poll" }
+func (nativePoll) Transport() string                           { return "poll" }
+func (nativePoll) Header(h http.Header)                        { h.Set("Content-Type", "application/json") }
+func (nativePoll) Class() string                               { return "native poll" }
+func (nativePoll) Events(d *hub.Delivery) []byte               { return append(appendPoll(nil, d, verbatim), '\n') }
+func (p nativePoll) Idle(at hub.Cursor) []byte                 { return p.Events(&hub.Delivery{Cursor: at}) }
+func (p nativePoll) Bye(at hub.Cursor, _ time.Duration) []byte { return p.Idle(at) }
 
-func (nativePoll) Events(d *hub.Delivery) []byte {
-	b := append(make([]byte, 0, 256), `{"cursor":"`...)
-	b = d.Cursor.Append(b)
-	b = append(b, '"')
+func appendPoll(b []byte, d *hub.Delivery, raw rawData) []byte {
+	b = slices.Grow(b, 256)
+	b = append(b, '{')
+	b = appendCursor(b, d.Cursor)
 	if d.Gap {
 		b = append(b, `,"gap":true`...)
 	}
@@ -71,19 +116,9 @@ func (nativePoll) Events(d *hub.Delivery) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendEvent(b, e, d.Cursor.Epoch)
+		b = appendEvent(b, e, d.Cursor.Epoch, raw)
 	}
-	return append(b, "]}\n"...)
-}
-
-func (nativePoll) Open(hub.Cursor) []byte { return nil }
-
-func (p nativePoll) Idle(at hub.Cursor) []byte { return p.Events(&hub.Delivery{Cursor: at}) }
-
-func (p nativePoll) Bye(at hub.Cursor, _ time.Duration) []byte { return p.Idle(at) }
-
-func (nativePoll) Full(reason string, _ time.Duration) (int, []byte) {
-	return 503, []byte(reason + "\n")
+	return append(b, "]}"...)
 }
 
 // JSONPoll is the native poll's answer, for those who read it without a request

@@ -61,7 +61,7 @@ func TestEveryPollAnswerCarriesACursor(t *testing.T) {
 	if got := string(p.Bye(at(42), time.Second)); got != want {
 		t.Errorf("stop: got %s", got)
 	}
-	if p.Stream() || p.ContentType() != "application/json" || p.Open(at(1)) != nil {
+	if p.Stream() || contentType(p) != "application/json" || p.Open(at(1)) != nil {
 		t.Error("a poll is one JSON object")
 	}
 	if status, body := p.Full("too many", time.Second); status != 503 || string(body) != "too many\n" {

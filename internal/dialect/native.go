@@ -11,26 +11,41 @@ import (
 )
 
 // native is the dialect of our own: channels in the path, positions as cursors,
-// JSON or server-sent events.
-type native struct{}
+// and an answer in the form that the client asks for.
+type native struct {
+	channels  []string
+	jsonp     bool
+	heartbeat time.Duration
+}
 
-func newNative(Options) Dialect { return native{} }
+func newNative(o Options) (Dialect, error) {
+	for _, name := range o.Channels {
+		if err := checkNativeName(name); err != nil {
+			return nil, err
+		}
+	}
+	return native{o.Channels, o.JSONP, o.Heartbeat}, nil
+}
 
 // Read implements [Dialect].
 //
-//	GET /comet/orders,alerts?since=<cursor>|now|all&wait=<seconds>&as=poll|sse
-func (native) Read(r *http.Request) (Ask, error) {
+//	GET /comet/orders,alerts?since=<cursor>|now|all&wait=<seconds>
+//		&as=poll|sse|stream|multipart|frame&callback=<js path>&send=event|data
+func (n native) Read(r *http.Request) (Ask, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return Ask{}, badRequest("the query cannot be read: %v", err)
 	}
-	ask := Ask{Wait: Default}
-	if ask.Channels, err = channelsOf(r.URL.EscapedPath()); err != nil {
+	ask := Ask{Wait: Default, Channels: n.channels}
+	if ask.Channels == nil {
+		if ask.Channels, err = channelsOf(r.URL.EscapedPath()); err != nil {
+			return Ask{}, err
+		}
+	}
+	if ask.Answer, err = n.answerFor(query, r.Header); err != nil {
 		return Ask{}, err
 	}
-	if ask.Answer, err = answerFor(query, r.Header); err != nil {
-		return Ask{}, err
-	}
+	_, ask.Public = ask.Answer.(jsonp)
 	if ask.Wait, err = waitOf(query); err != nil {
 		return Ask{}, err
 	}
@@ -129,18 +144,68 @@ func checkNativeName(name string) error {
 	return nil
 }
 
-func answerFor(query url.Values, header http.Header) (Answer, error) {
-	as := query.Get("as")
-	if as == "" && acceptsEvents(header) {
+// answerFor chooses the form of the answer.
+func (n native) answerFor(query url.Values, header http.Header) (Answer, error) {
+	as, callback, send := query.Get("as"), query.Get("callback"), query.Get("send")
+	switch {
+	case as != "":
+	case acceptsEvents(header):
 		as = "sse"
+	default:
+		as = "poll"
+	}
+	onlyData := send == "data"
+	switch {
+	case callback != "" && !isCallback(callback):
+		return nil, badRequest("callback=%s is no name of a function; use letters, digits, _, $ and dots, as in parent.update, 128 characters at most", shorten(callback))
+	case callback != "" && as != "poll" && as != "frame":
+		return nil, badRequest("callback goes with as=frame or as=poll; as=%s has no use for it", shorten(as))
+	case callback != "" && as == "poll" && !n.jsonp:
+		return nil, badRequest("callback asks for JSONP, which would let any other site read the answer, and is off here; the flag jsonp of the comet directive lets it")
+	case callback == "" && as == "frame":
+		return nil, badRequest("as=frame needs the function that it is to call, as in callback=parent.update")
+	case send != "" && send != "event" && send != "data":
+		return nil, badRequest("send=%s is not known; use event or data", shorten(send))
+	case onlyData && as != "frame" && as != "multipart":
+		return nil, badRequest("send=data goes with as=frame or as=multipart; everywhere else a client needs the whole event, for its cursor")
 	}
 	switch as {
-	case "", "poll":
+	case "poll":
+		if callback != "" {
+			return jsonp{callback: callback}, nil
+		}
 		return nativePoll{}, nil
 	case "sse":
 		return nativeSSE{}, nil
+	case "stream":
+		return nativeStream{}, nil
+	case "multipart":
+		return multipart{onlyData: onlyData}, nil
+	case "frame":
+		if header.Get("Sec-Fetch-Dest") == "document" {
+			return nil, badRequest("as=frame is for an iframe in a page of this site, whose function it calls; it is no page by itself")
+		}
+		return frame{callback: callback, onlyData: onlyData, heartbeat: n.heartbeat}, nil
 	}
-	return nil, badRequest("as=%s is not known; use poll or sse", shorten(as))
+	return nil, badRequest("as=%s is not known; use poll, sse, stream, multipart or frame", shorten(as))
+}
+
+// maxCallback is the longest name of a function, dots included.
+const maxCallback = 128
+
+// isCallback reports whether a text is the name of a JavaScript function, such
+// as update or parent.comet.update: [A-Za-z_$][\w$.]{0,127}. It stands in a
+// script as it is.
+func isCallback(s string) bool {
+	for i, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_', c == '$':
+		case i > 0 && ('0' <= c && c <= '9' || c == '.'):
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxCallback
 }
 
 func acceptsEvents(header http.Header) bool {

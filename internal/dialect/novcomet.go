@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -25,7 +26,15 @@ type novComet struct {
 	answerPublish bool
 }
 
-func newNovComet(o Options) Dialect { return novComet{o.AnswerPublish} }
+func newNovComet(o Options) (Dialect, error) {
+	if len(o.Channels) > 0 {
+		return nil, errors.New("each request names its channels; take the channel option out")
+	}
+	if o.JSONP {
+		return nil, errors.New("it has no JSONP; the native dialect has")
+	}
+	return novComet{o.AnswerPublish}, nil
+}
 
 // Read implements [Dialect]. It reads the query as PHP does, because what it
 // passes on PHP reads again: a request that is a publish here and a subscription
@@ -38,6 +47,9 @@ func (n novComet) Read(r *http.Request) (Ask, error) {
 	if q.publish != "" {
 		if err := checkNovCometID(q.publish); err != nil {
 			return Ask{}, err
+		}
+		if n.answerPublish && r.Method == http.MethodPost {
+			return Ask{}, nil // NovComet publishes by GET
 		}
 		if n.answerPublish {
 			return Ask{Publish: q.publish}, nil
@@ -153,12 +165,11 @@ func novCometTime(text string) int64 {
 }
 
 // novCometAnswer writes what the seed's comet.php printed.
-type novCometAnswer struct{}
+type novCometAnswer struct{ once }
 
-func (novCometAnswer) Stream() bool                                { return false }
-func (novCometAnswer) ContentType() string                         { return "application/json" }
+func (novCometAnswer) Transport() string                           { return "poll" }
+func (novCometAnswer) Header(h http.Header)                        { h.Set("Content-Type", "application/json") }
 func (novCometAnswer) Class() string                               { return "novcomet" }
-func (novCometAnswer) Open(hub.Cursor) []byte                      { return nil }
 func (novCometAnswer) Idle(hub.Cursor) []byte                      { return []byte(`{"s":0}`) }
 func (a novCometAnswer) Bye(at hub.Cursor, _ time.Duration) []byte { return a.Idle(at) }
 

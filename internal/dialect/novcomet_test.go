@@ -48,7 +48,7 @@ func TestNovCometReadsTheQueriesOfTheSeed(t *testing.T) {
 		{"subscribed[a]=-5&subscribed[b]=-99999999999999999999", []string{"a", "b"}, []int64{1, 1}},
 	} {
 		got, err := novComet{}.Read(request("/comet.php?" + c.query))
-		want := Ask{c.ids, hub.AfterStamps(c.times), Default, novCometAnswer{}, ""}
+		want := listen(c.ids, hub.AfterStamps(c.times), Default, novCometAnswer{})
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n got %+v, %v\nwant %+v", c.query, got, err, want)
 		}
@@ -161,7 +161,7 @@ func TestNovCometAnswersByteForByte(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", c.promise, c.got, c.want)
 		}
 	}
-	if a.Stream() || a.ContentType() != "application/json" || a.Open(at(1)) != nil {
+	if a.Stream() || contentType(a) != "application/json" || a.Open(at(1)) != nil {
 		t.Error("an answer is one JSON object")
 	}
 	// The seed's JavaScript never asks again after an error.

@@ -64,13 +64,29 @@ func delivery(events ...*hub.Event) *hub.Delivery {
 
 func at(seq uint64) hub.Cursor { return hub.Cursor{Epoch: epoch, Seq: seq} }
 
+// listen is what a request for events asks for.
+func listen(channels []string, since hub.Since, wait time.Duration, answer Answer) Ask {
+	return Ask{Channels: channels, Since: since, Wait: wait, Answer: answer}
+}
+
+func contentType(a Answer) string { return headerOf(a).Get("Content-Type") }
+
+func headerOf(a Answer) http.Header {
+	h := make(http.Header)
+	a.Header(h)
+	return h
+}
+
+// needs are the options without which a dialect cannot be.
+var needs = map[string]Options{"filechat": {Channels: []string{"chat"}}}
+
 func TestDialectsAreFoundByName(t *testing.T) {
 	for _, name := range Names() {
-		if d, ok := New(name, Options{}); !ok || d == nil {
-			t.Errorf("%s is listed but not found", name)
+		if d, err := New(name, needs[name]); err != nil || d == nil {
+			t.Errorf("%s is listed but not found: %v", name, err)
 		}
 	}
-	if _, ok := New("bayeux", Options{}); ok {
+	if _, err := New("bayeux", Options{}); err == nil {
 		t.Error("a dialect that does not exist was found")
 	}
 }

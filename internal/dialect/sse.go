@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"encoding/base64"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -13,11 +14,11 @@ import (
 // nativeSSE answers with server-sent events (WHATWG HTML, section 9.2): the
 // event's data as it stands, its type, and the cursor as the id, which browsers
 // send back by themselves as Last-Event-ID.
-type nativeSSE struct{}
+type nativeSSE struct{ stream }
 
-func (nativeSSE) Stream() bool        { return true }
-func (nativeSSE) ContentType() string { return "text/event-stream" }
-func (nativeSSE) Class() string       { return "native sse" }
+func (nativeSSE) Transport() string    { return "sse" }
+func (nativeSSE) Header(h http.Header) { h.Set("Content-Type", "text/event-stream") }
+func (nativeSSE) Class() string        { return "native sse" }
 
 func (nativeSSE) Events(d *hub.Delivery) []byte {
 	b := make([]byte, 0, 256)

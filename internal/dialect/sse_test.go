@@ -76,7 +76,7 @@ func TestStreamsSayTheirPositionWithoutAnEvent(t *testing.T) {
 			t.Errorf("%s: a browser reads %+v", c.promise, parsed)
 		}
 	}
-	if !s.Stream() || s.ContentType() != "text/event-stream" {
+	if !s.Stream() || contentType(s) != "text/event-stream" {
 		t.Error("a stream is an event stream")
 	}
 }

@@ -21,7 +21,9 @@ import (
 // Answer is what a hold needs of a dialect; package dialect describes it.
 type Answer interface {
 	Stream() bool
-	ContentType() string
+	Patient() bool
+	Header(http.Header)
+	Limit() int
 	Class() string
 	Events(*hub.Delivery) []byte
 	Open(at hub.Cursor) []byte
@@ -37,9 +39,11 @@ type Hold struct {
 	Since    hub.Since
 	Who      *hub.Who
 	Answer   Answer
-	// Wait is how long a poll waits; 0 answers at once. Streams do not use it.
+	// Wait is how long a poll waits; 0 answers at once. Streams and patient
+	// answers do not use it.
 	Wait time.Duration
-	// Heartbeat is after how long a stream that has nothing to say says so.
+	// Heartbeat is after how long a stream or a patient answer that has nothing
+	// to say says so.
 	Heartbeat time.Duration
 	Ends      Ends
 }
@@ -51,7 +55,7 @@ type Ends struct {
 	Stop <-chan struct{}
 	// Retire is closed when a new configuration has taken over: streams end
 	// within RetireSpread, and the clients come back to the new one. Polls end
-	// soon enough by themselves.
+	// soon enough by themselves, and patient clients know no end but an event.
 	Retire <-chan struct{}
 }
 
@@ -65,8 +69,8 @@ const (
 // spread it.
 const comeBack = 3 * time.Second
 
-// writeTimeout is how long one write to a stream may take before its reader
-// counts as gone. Caddy bounds the writes of polls itself.
+// writeTimeout is how long one write to a stream may take before it is ended,
+// because its reader no longer reads. Caddy bounds the writes of polls itself.
 const writeTimeout = 30 * time.Second
 
 // maxWaitHTTP3 bounds a wait on HTTP/3: QUIC drops a connection that was silent
@@ -83,6 +87,8 @@ const (
 	Gap        Outcome = "gap"         // events were lost to this client, and it was told
 	Timeout    Outcome = "timeout"     // nothing happened
 	ClientGone Outcome = "client_gone" // the client hung up, or a write failed
+	Slow       Outcome = "slow"        // the client no longer read, for writeTimeout
+	Recycled   Outcome = "recycled"    // the answer was long enough; the client begins another
 	Stopped    Outcome = "stopped"     // the process ends
 	Retired    Outcome = "retired"     // a new configuration took over
 	Denied     Outcome = "denied"      // a limit was reached
@@ -93,6 +99,10 @@ type Report struct {
 	Outcome Outcome
 	// Events is how many events were written.
 	Events int
+	// Abort: the connection must end in the middle of the answer, which has
+	// begun and cannot be what it should have been. The caller does that, by a
+	// panic with [http.ErrAbortHandler].
+	Abort bool
 }
 
 // Serve holds the request until it is answered. The error is one that nothing
@@ -117,8 +127,11 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 		return Report{}, err
 	}
 	defer sub.Close()
-	if h.Answer.Stream() {
+	switch {
+	case h.Answer.Stream():
 		return h.stream(c, sub, woken), nil
+	case h.Answer.Patient():
+		return h.patient(c, sub, woken), nil
 	}
 	return h.poll(c, sub, woken), nil
 }
@@ -147,12 +160,24 @@ type conn struct {
 	w   http.ResponseWriter
 	rc  *http.ResponseController
 	ctx context.Context
+	// slow: a write ended because it took too long.
+	slow bool
+	// sent is how many bytes were written.
+	sent int
+}
+
+// lost says why nothing more can be written.
+func (c *conn) lost() Outcome {
+	if c.slow {
+		return Slow
+	}
+	return ClientGone
 }
 
 // header sets what all answers have in common.
 func (h *Hold) header(w http.ResponseWriter) {
 	header := w.Header()
-	header.Set("Content-Type", h.Answer.ContentType())
+	h.Answer.Header(header)
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	header.Set("X-Content-Type-Options", "nosniff")

@@ -42,10 +42,15 @@ func (h *Hold) poll(c *conn, sub *hub.Sub, woken waker) Report {
 	}
 	written := writeOnce(c.w, http.StatusOK, d.Encoded(h.Answer.Class(), h.Answer.Events))
 	d.Done()
-	switch {
-	case !written:
+	if !written {
 		return Report{Outcome: ClientGone}
-	case d.Gap:
+	}
+	return answeredWith(d)
+}
+
+// answeredWith reports a delivery that was written.
+func answeredWith(d *hub.Delivery) Report {
+	if d.Gap {
 		return Report{Outcome: Gap, Events: len(d.Events)}
 	}
 	return Report{Outcome: Event, Events: len(d.Events)}

@@ -13,7 +13,7 @@ import (
 func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
 	h.header(c.w)
 	c.w.WriteHeader(http.StatusOK)
-	report := Report{Outcome: ClientGone}
+	var report Report
 
 	d := sub.Next()
 	var at hub.Cursor
@@ -24,6 +24,7 @@ func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
 	}
 	if !c.send(h.Answer.Open(at)) {
 		d.Done()
+		report.Outcome = c.lost()
 		return report
 	}
 	heartbeat := time.NewTimer(h.Heartbeat)
@@ -34,6 +35,11 @@ func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
 	for {
 		if d != nil {
 			if !c.deliver(h.Answer, d, &report) {
+				return report
+			}
+			if limit := h.Answer.Limit(); limit > 0 && c.sent >= limit {
+				c.send(h.Answer.Bye(d.Cursor, 0))
+				report.Outcome = Recycled
 				return report
 			}
 			heartbeat.Reset(h.Heartbeat)
@@ -48,9 +54,11 @@ func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
 			case <-c.ctx.Done():
 				d, _ = woken.rest(sub)
 				d.Done()
+				report.Outcome = ClientGone
 				return report
 			case <-heartbeat.C:
 				if d, at = woken.rest(sub); d == nil && !c.send(h.Answer.Idle(at)) {
+					report.Outcome = c.lost()
 					return report
 				}
 				heartbeat.Reset(h.Heartbeat)
@@ -79,14 +87,17 @@ func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
 	}
 }
 
-// deliver writes a delivery and reports whether it went out.
+// deliver writes a delivery and reports whether it went out; where it did not,
+// that is the outcome.
 func (c *conn) deliver(answer Answer, d *hub.Delivery, report *Report) bool {
 	written := c.send(d.Encoded(answer.Class(), answer.Events))
 	d.Done()
-	if written {
-		report.Events += len(d.Events)
+	if !written {
+		report.Outcome = c.lost()
+		return false
 	}
-	return written
+	report.Events += len(d.Events)
+	return true
 }
 
 // send writes and flushes, and reports whether the client still takes it. The
@@ -97,13 +108,17 @@ func (c *conn) send(b []byte) bool {
 	if c.ctx.Err() != nil {
 		return false
 	}
-	_ = c.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every writer has one
+	began := time.Now()
+	_ = c.rc.SetWriteDeadline(began.Add(writeTimeout)) // not every writer has one
+	var err error
 	if len(b) > 0 {
-		if _, err := c.w.Write(b); err != nil {
-			return false
-		}
+		_, err = c.w.Write(b)
 	}
-	err := c.rc.Flush()
+	if err == nil {
+		err = c.rc.Flush()
+	}
+	c.slow = err != nil && time.Since(began) >= writeTimeout
+	c.sent += len(b)
 	_ = c.rc.SetWriteDeadline(time.Time{})
 	return err == nil
 }

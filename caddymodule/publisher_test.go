@@ -49,7 +49,7 @@ func TestAnswerPublishStaysInItsDirectory(t *testing.T) {
 	s.reload("", answering)
 	url := "http://" + s.site + "/comet.php?publish="
 	get(url+"a").wants(t, 200, "false")
-	if !strings.Contains(s.logs(), "publishing by a touch failed; the directory must exist and be writable for this process") {
+	if !strings.Contains(s.logs(), "publishing by a file failed; the directory must exist and be writable for this process") {
 		t.Error("nobody was told why")
 	}
 	if err := os.Mkdir(s.dir+"/run", 0o755); err != nil {

@@ -1,0 +1,133 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/source"
+)
+
+// filePublisher publishes in the site's place, for answer_publish: it touches or
+// writes the file of a channel, as the site's PHP would. That the file stays in
+// the directory is what os.Root sees to.
+type filePublisher struct {
+	dir string
+	// prefix and suffix of the file's name, with the channel in between where
+	// the watch has a star.
+	prefix, suffix string
+	star           bool
+	// writes: the data is the file's new content, and the answer has none.
+	writes bool
+	logger *zap.Logger
+}
+
+func newFilePublisher(dialect string, watches []Watch, logger *zap.Logger) (*filePublisher, error) {
+	what, example := source.Touches, "watch /run/comet/*.comet"
+	switch dialect {
+	case "novcomet":
+	case "filechat":
+		what, example = source.Content, "watch /srv/www/data.txt content"
+	default:
+		return nil, fmt.Errorf("answer_publish: the dialect %s has no publish requests", dialect)
+	}
+	for _, config := range watches {
+		w, err := source.ParseWatch(config.Glob, config.What)
+		if err != nil {
+			return nil, err
+		}
+		prefix, suffix, star := strings.Cut(filepath.Base(w.Glob), "*")
+		if w.What == what && (star || dialect == "filechat") {
+			return &filePublisher{w.Dir(), prefix, suffix, star, what == source.Content, logger}, nil
+		}
+	}
+	return nil, fmt.Errorf("answer_publish needs the file that it is to change: add a line such as %s", example)
+}
+
+// publish implements [publisher] and answers as the seeds' PHP does: a touch with
+// true or false, a written message with nothing. The dialect has checked the
+// channel's name.
+func (p *filePublisher) publish(w http.ResponseWriter, _ *http.Request, channel string, data []byte) {
+	base := p.prefix + p.suffix
+	if p.star {
+		base = p.prefix + channel + p.suffix
+	}
+	err := p.change(base, data)
+	if err != nil {
+		p.logger.Error("publishing by a file failed; the directory must exist and be writable for this process",
+			zap.String("directory", p.dir), zap.Error(err))
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", "application/json")
+	switch {
+	case p.writes && err != nil:
+		writeText(w, http.StatusInternalServerError, "the message could not be written; the server's log says why")
+	case p.writes:
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusOK)
+	default:
+		_, _ = fmt.Fprint(w, err == nil)
+	}
+}
+
+func (p *filePublisher) change(base string, data []byte) error {
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if !p.writes {
+		now := time.Now()
+		if err = root.Chtimes(base, now, now); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	_, err = root.Stat(base)
+	created := errors.Is(err, fs.ErrNotExist)
+	flags := os.O_CREATE | os.O_WRONLY
+	if p.writes {
+		flags |= os.O_TRUNC
+	}
+	f, err := root.OpenFile(base, flags, 0o666)
+	if err != nil {
+		return err
+	}
+	if p.writes {
+		_, err = f.Write(data)
+	}
+	if created {
+		// In a directory for the site alone: the site's PHP, another user, must be
+		// able to change it, too, whatever our umask is.
+		err = errors.Join(err, f.Chmod(0o666))
+	}
+	return errors.Join(err, f.Close())
+}
+
+// setVariable sets an event variable.
+type setVariable struct{ hub *sharedHub }
+
+// publish implements [publisher].
+func (s setVariable) publish(w http.ResponseWriter, r *http.Request, number string, _ []byte) {
+	_, err := s.hub.Publish(context.WithoutCancel(r.Context()), []hub.Draft{{Channel: number, Source: "doorbell"}})
+	if err != nil {
+		status := http.StatusInternalServerError
+		if errors.Is(err, hub.ErrTooManyChannels) || errors.Is(err, hub.ErrClosed) {
+			w.Header().Set("Retry-After", "3")
+			status = http.StatusServiceUnavailable
+		}
+		metrics().denied.WithLabelValues(s.hub.name, "limit").Inc()
+		writeText(w, status, err.Error())
+		return
+	}
+	writeText(w, http.StatusOK, "set")
+}
