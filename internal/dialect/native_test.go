@@ -38,7 +38,7 @@ func TestNativeReadsWhatARequestAsksFor(t *testing.T) {
 		{target: "/comet/orders?since=now", want: listen(orders, hub.Since{}, Default, poll)},
 		{target: "/comet/orders?since=all", want: listen(orders, hub.All(), Default, poll)},
 		{target: "/comet/orders?since=z009.42", want: listen(orders, hub.After(at(42)), Default, poll)},
-		{target: "/comet/orders?since=z009.42&wait=7", want: listen(orders, hub.After(at(42)), 7 * time.Second, poll)},
+		{target: "/comet/orders?since=z009.42&wait=7", want: listen(orders, hub.After(at(42)), 7*time.Second, poll)},
 		// An empty since answers at once with the current cursor.
 		{target: "/comet/orders?since=", want: listen(orders, hub.Since{}, 0, poll)},
 		{target: "/comet/orders?since", want: listen(orders, hub.Since{}, 0, poll)},
@@ -46,7 +46,7 @@ func TestNativeReadsWhatARequestAsksFor(t *testing.T) {
 
 		{target: "/comet/orders?wait=", want: listen(orders, hub.Since{}, Default, poll)},
 		{target: "/comet/orders?wait=0", want: listen(orders, hub.Since{}, 0, poll)},
-		{target: "/comet/orders?wait=2147483647", want: listen(orders, hub.Since{}, 2147483647 * time.Second, poll)},
+		{target: "/comet/orders?wait=2147483647", want: listen(orders, hub.Since{}, 2147483647*time.Second, poll)},
 
 		{target: "/comet/orders?as=poll", want: listen(orders, hub.Since{}, Default, poll)},
 		{target: "/comet/orders?as=", want: listen(orders, hub.Since{}, Default, poll)},
@@ -136,9 +136,9 @@ func TestNativeRefusesBadRequestsWithASentence(t *testing.T) {
 		{"/comet/orders?wait=soon", "no whole number"},
 		{"/comet/orders?wait=2147483648", "below 2147483648"},
 		{"/comet/orders?wait=99999999999999999999", "below 2147483648"},
-		{"/comet/orders?as=websocket", "use poll or sse"},
-		{"/comet/orders?as=SSE", "use poll or sse"},
-		{"/comet/orders?as=" + strings.Repeat("s", 9000), "use poll or sse"},
+		{"/comet/orders?as=websocket", "use poll, sse, stream, multipart or frame"},
+		{"/comet/orders?as=SSE", "use poll, sse, stream, multipart or frame"},
+		{"/comet/orders?as=" + strings.Repeat("s", 9000), "use poll, sse, stream, multipart or frame"},
 	} {
 		t.Run(fmt.Sprintf("%.40s", c.target), func(t *testing.T) {
 			_, err := native{}.Read(request(c.target))

@@ -142,7 +142,7 @@ func TestASlowReaderDelaysNobodyAndIsEnded(t *testing.T) {
 		if s := ssetest.Parse(fast.read()); data(s) != "0123456789" || time.Since(began) != 0 {
 			t.Errorf("the fast one read %+v after %v", s, time.Since(began))
 		}
-		r.ended(h, hold.ClientGone, 0)
+		r.ended(h, hold.Slow, 0)
 		if got := time.Since(began); got != 30*time.Second {
 			t.Errorf("ended after %v", got)
 		}

@@ -65,10 +65,17 @@ func TestEachOfSeveralEventsInOneSecondIsRead(t *testing.T) {
 		c.wants("b")
 		c.wants("c")
 		c.wants("-")
+		// Who has nothing yet begins with what is now.
 		fresh := r.chatter()
-		for _, want := range []string{"a", "b", "c", "-"} {
-			fresh.wants(want)
-		}
+		fresh.wants("c")
+		fresh.wants("-")
+		// Who was away for longer reads on where it was.
+		r.say("d")
+		r.clock.Advance(time.Minute)
+		r.say("e")
+		fresh.wants("d")
+		fresh.wants("e")
+		fresh.wants("-")
 	})
 }
 
@@ -108,10 +115,12 @@ func TestWhoWaitsForEachGetsOneAndThenTheNext(t *testing.T) {
 // Past what stamps may run ahead, events share one: the last stands for all.
 func TestAfterABurstTheLastIsRead(t *testing.T) {
 	stampBubble(t, func(r stampRig) {
+		r.say("first")
+		c := r.chatter()
+		c.wants("first")
 		for i := range 50 {
 			r.say(fmt.Sprint(i))
 		}
-		c := r.chatter()
 		last := ""
 		for range 50 {
 			got := c.ask()
@@ -124,9 +133,11 @@ func TestAfterABurstTheLastIsRead(t *testing.T) {
 			t.Errorf("the last that is read is %q", last)
 		}
 		r.say("later")
+		c.wants("-") // stamps are as far ahead as they may be
 		r.clock.Advance(2 * time.Second)
 		synctest.Wait()
 		c.wants("later")
+		c.wants("-")
 	})
 }
 

@@ -33,8 +33,8 @@ func AfterStamps(stamps []int64) Since { return Since{stamped: true, stamps: sta
 // EachAfterStamp begins behind a stamp in one channel and delivers the events
 // themselves, one at a time, so that the reader gets all of them by naming each
 // one's stamp in turn. Where several have one stamp, the last of them stands for
-// all. A stamp up to the channel's newest is exact, so that 0 begins with the
-// oldest event that is kept; everything above means now.
+// all. A stamp up to the channel's newest is exact, 0 begins with the newest
+// event itself, and everything above means now.
 func EachAfterStamp(stamp int64) Since {
 	return Since{stamped: true, stamps: []int64{stamp}, each: true}
 }
@@ -176,7 +176,11 @@ func (s *Sub) beginLocked(ch *channel, since Since, i int) member {
 	case since.stamped:
 		m.asked = since.stamps[i]
 		m.behind = m.asked
-		if m.asked == 0 && !since.each || m.asked > ch.stamp {
+		switch h := ch.history(); {
+		case since.each && m.asked == 0 && len(h) > 0:
+			m.behind = h[len(h)-1].Stamp - 1
+		case since.each && m.asked == 0:
+		case m.asked == 0, m.asked > ch.stamp:
 			m.behind = ch.stamp
 		}
 	case since.all:
