@@ -23,7 +23,7 @@ func TestWarningsAtStart(t *testing.T) {
 		{"try_files", "", site("try_files {path} /index.php\ncomet /comet/*"), []string{rewrites}},
 		{"rewrite", "", site("rewrite /old /new\ncomet /comet/*"), []string{rewrites}},
 		{"rewrite to comet", "", site("rewrite /clock.php /comet/time?as=frame&callback=parent.tick\ncomet /comet/*"), nil},
-		{"rewrite to another comet", "", site("rewrite /old /new/x\ncomet /comet/*\ncomet /new/* novcomet"), []string{shared}},
+		{"rewrite to another comet", "", site("rewrite /old /new/x\ncomet /comet/*\ncomet /new/*"), []string{shared}},
 		{"in a route", "", site("route {\nrewrite * /index.php\ncomet /comet/*\n}"), []string{rewrites}},
 		{"the handle recipe", "", site("handle /comet/* {\ncomet\n}\nhandle {\ntry_files {path} /index.php\nrespond ok\n}"), nil},
 		{"php_fastcgi comes later", "", site("comet /comet/*\nphp_fastcgi 127.0.0.1:1"), nil},
