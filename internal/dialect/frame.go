@@ -86,12 +86,13 @@ func appendC(b []byte, at hub.Cursor) []byte {
 //go:embed frame.js
 var frameScript string
 
-// silentBeats is how many heartbeats may be missing.
-const silentBeats = 2.5
+// silence is after how long without a sign of life a document gives its
+// connection up for lost. A browser does not tell a document that its connection
+// broke: it waits for the rest for ever.
+func (f frame) silence() time.Duration { return f.heartbeat*5/4 + 2*time.Second }
 
 func (f frame) head() []byte {
-	silent := time.Duration(silentBeats*float64(f.heartbeat)) + 5*time.Second
-	script := strings.Replace(frameScript, "SILENT", strconv.FormatInt(silent.Milliseconds(), 10), 1)
+	script := strings.Replace(frameScript, "SILENCE", strconv.FormatInt(f.silence().Milliseconds(), 10), 1)
 	b := append(make([]byte, 0, 8<<10), "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>comet</title>\n<script>\n"...)
 	b = append(b, script...)
 	b = append(b, "</script></head><body>\n"...)

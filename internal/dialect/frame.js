@@ -61,6 +61,6 @@
 	}
 	setInterval(function () {
 		var silent = new Date() - heard;
-		if (silent > SILENT || silent > 3000 && document.readyState === 'complete') { again(1000 * Math.random() + 1); }
+		if (silent > SILENCE || silent > 1000 && document.readyState === 'complete') { again(1 + 1000 * Math.random()); }
 	}, 1000);
 })();
