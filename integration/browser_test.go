@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -40,8 +41,19 @@ func tab(t *testing.T, browser context.Context) context.Context {
 // open loads a page.
 func open(t *testing.T, ctx context.Context, url string) {
 	t.Helper()
-	if _, err := chromedp.Run(ctx, chromedp.Navigate(url)); err != nil {
-		t.Fatalf("%s: %v", url, err)
+	// No time limit in the context: it would end the tab with it.
+	loaded := make(chan error, 1)
+	go func() {
+		_, err := chromedp.Run(ctx, chromedp.Navigate(url))
+		loaded <- err
+	}()
+	select {
+	case err := <-loaded:
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+	case <-time.After(patience):
+		t.Fatalf("%s never finishes loading", url)
 	}
 }
 

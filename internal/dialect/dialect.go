@@ -111,7 +111,7 @@ type Answer interface {
 	// events follow that carry theirs.
 	Open(at hub.Cursor) []byte
 	// Idle says that nothing happened: a poll's answer then, a stream's
-	// heartbeat.
+	// heartbeat. A stream that has no such word (nil) repeats its last delivery.
 	Idle(at hub.Cursor) []byte
 	// Bye ends the answer because the server must: the client is to come back
 	// after retry, 0 for at once, with the position.

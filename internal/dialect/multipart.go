@@ -3,7 +3,6 @@ package dialect
 import (
 	"crypto/rand"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
@@ -13,7 +12,12 @@ import (
 // 1.1: each part takes the place of the one before. Browsers do that for
 // pictures to this day: an img element shows each new picture that is published.
 //
-// A part is one event as JSON, or (send=data) its data with its own media type.
+// A part is one JSON object as in nativeStream, or (send=data) an event's data
+// and nothing else.
+//
+// Chromium shows a part when it has read the next one's header. So that header
+// is sent right behind each part, before anybody knows what will follow, and
+// says the same each time.
 type multipart struct {
 	stream
 	onlyData bool
@@ -35,69 +39,69 @@ func (m multipart) Class() string {
 	return "native multipart"
 }
 
-// Events writes the boundary behind each part rather than before it: only then
-// does the reader know that the part has ended.
 func (m multipart) Events(d *hub.Delivery) []byte {
 	b := make([]byte, 0, 512)
 	if d.Gap && !m.onlyData {
-		at := beforeEvents(d)
-		body := append([]byte{'{'}, appendCursor(nil, at)...)
-		b = appendPart(b, at, "application/json", append(body, `,"gap":true}`...))
+		b = append(b, '{')
+		b = appendCursor(b, beforeEvents(d))
+		b = m.appendNext(append(b, `,"gap":true}`...))
 	}
 	for _, e := range d.Events {
-		at := hub.Cursor{Epoch: d.Cursor.Epoch, Seq: e.Seq}
 		if m.onlyData {
-			b = appendPart(b, at, lineBreaks.Replace(e.ContentType), e.Data)
+			b = append(b, e.Data...)
 		} else {
-			b = appendPart(b, at, "application/json", appendEvent(nil, e, at.Epoch, verbatim))
+			b = appendEvent(b, e, d.Cursor.Epoch, verbatim)
 		}
+		b = m.appendNext(b)
 	}
 	return b
 }
 
-// appendPart appends a part whose first boundary stands there already.
-func appendPart(b []byte, at hub.Cursor, contentType string, body []byte) []byte {
-	b = append(b, "Content-Type: "...)
-	b = append(b, contentType...)
-	b = append(b, "\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(b, "\r\n"...)
-	b = appendPosition(b, at)
-	b = append(b, "\r\n"...)
-	b = append(b, body...)
-	b = append(b, "\r\n--"...)
+// appendNext ends a part and begins the next one.
+func (m multipart) appendNext(b []byte) []byte {
+	return m.appendHeader(append(b, "\r\n"...))
+}
+
+func (m multipart) appendHeader(b []byte) []byte {
+	b = append(b, "--"...)
 	b = append(b, boundary...)
-	return append(b, "\r\n"...)
-}
-
-// appendPosition appends a line of a part's header.
-func appendPosition(b []byte, at hub.Cursor) []byte {
-	b = append(b, "Comet-Cursor: "...)
-	b = at.Append(b)
-	return append(b, "\r\n"...)
-}
-
-func (multipart) Open(at hub.Cursor) []byte {
-	b := append([]byte("--"), boundary...)
-	b = append(b, "\r\n"...)
-	if at != (hub.Cursor{}) {
-		b = appendPosition(b, at)
+	if m.onlyData {
+		// Browsers look at a picture to know its kind. Whatever else is published
+		// is to be no page of this site.
+		return append(b, "\r\nContent-Type: application/octet-stream\r\n\r\n"...)
 	}
-	return b
+	return append(b, "\r\nContent-Type: application/json\r\n\r\n"...)
 }
 
-// Idle is one more line of the coming part's header: the one place where
-// something may stand that replaces nothing.
-func (multipart) Idle(at hub.Cursor) []byte { return appendPosition(nil, at) }
+func (m multipart) Open(at hub.Cursor) []byte {
+	b := m.appendHeader(nil)
+	if m.onlyData || at == (hub.Cursor{}) {
+		return b
+	}
+	b = append(b, '{')
+	b = appendCursor(b, at)
+	return m.appendNext(append(b, '}'))
+}
+
+// Idle is white space ahead of the coming JSON. A picture has no room for that:
+// the last one is sent once more.
+func (m multipart) Idle(hub.Cursor) []byte {
+	if m.onlyData {
+		return nil
+	}
+	return []byte("\n")
+}
 
 // Bye is a last part. Where parts are pictures there is none: it would take the
 // place of the last one.
 func (m multipart) Bye(at hub.Cursor, retry time.Duration) []byte {
 	if m.onlyData {
-		return appendPosition(nil, at)
+		return nil
 	}
-	b := appendPart(nil, at, "application/json", appendBye(nil, at, retry))
-	return append(b[:len(b)-2], "--\r\n"...)
+	b := appendBye(nil, at, retry)
+	b = append(b, "\r\n--"...)
+	b = append(b, boundary...)
+	return append(b, "--\r\n"...)
 }
 
 func (multipart) Full(reason string, _ time.Duration) (int, []byte) {

@@ -31,9 +31,15 @@ func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
 	defer heartbeat.Stop()
 	end := ending{stop: h.Ends.Stop, retire: h.Ends.Retire}
 	defer end.close()
+	// last is what stands in for a heartbeat.
+	var last []byte
+	repeats := h.Answer.Idle(at) == nil
 
 	for {
 		if d != nil {
+			if repeats {
+				last = d.Encoded(h.Answer.Class(), h.Answer.Events)
+			}
 			if !c.deliver(h.Answer, d, &report) {
 				return report
 			}
@@ -57,7 +63,11 @@ func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
 				report.Outcome = ClientGone
 				return report
 			case <-heartbeat.C:
-				if d, at = woken.rest(sub); d == nil && !c.send(h.Answer.Idle(at)) {
+				beat := last
+				if d, at = woken.rest(sub); !repeats {
+					beat = h.Answer.Idle(at)
+				}
+				if d == nil && !c.send(beat) {
 					report.Outcome = c.lost()
 					return report
 				}
