@@ -1,76 +1,123 @@
 <?php
+// One panel for each technique, all at once. index.php?only=<technique> shows that one alone.
 require 'site.php';
 
-$folder = events_folder();
-$sides = array(
-    'with' => array('With caddy-comet', 'Caddy holds the polls. PHP sees only pages.'),
-    'without' => array('Without', 'The same PHP files. comet.php holds each poll.'),
-);
+$groups = require 'techniques.php';
+$only = $_GET['only'] ?? null;
+if ($only !== null) {
+    foreach ($groups as list(, , $techniques)) {
+        if (is_string($only) && isset($techniques[$only])) {
+            $title = $techniques[$only][0];
+            $groups = array(array($title, '', array($only => $techniques[$only])));
+            break;
+        }
+    }
+    if (!isset($title)) {
+        http_response_code(404);
+        exit('There is no such technique.');
+    }
+}
 
-page_head('The proof');
-?>
-<section class="hero">
-	<h1>Caddy waits, so&nbsp;PHP&nbsp;need&nbsp;not.</h1>
-	<p>An ordinary PHP site on php-fpm with two workers, served twice. Let visitors in and watch what is left for
-	this page. Each visitor does what the <a href="/novcomet.php">NovComet page</a> does in a browser: it keeps a poll open.</p>
-</section>
+/** What a panel has besides: what it shows large, and its own buttons. */
+function panel_extra(string $name)
+{
+    switch ($name) {
+        case 'novcomet': ?>
+		<p class="buttons"><button data-touch>NovComet.publish()</button> <a href="/novcomet.php">its own page</a></p>
+<?php       break;
+        case 'doorbell': ?>
+		<p class="buttons"><strong class="large" data-counter>–</strong> <button data-count>+1</button></p>
+<?php       break;
+        case 'chat': ?>
+		<form class="line"><input name="msg" maxlength="200" required autocomplete="off" placeholder="Say something" aria-label="Message"><button>Send</button></form>
+<?php       break;
+        case 'iframe-clock': ?>
+		<div class="halves">
+			<p><strong class="large" data-time>–</strong> <small>through us: 0 workers</small></p>
+			<p><strong class="large" data-loop-time>–</strong> <small>PHP’s own loop: <span data-loop-held>0</span> workers held</small>
+			<button data-loop>Let PHP loop for 30 s</button></p>
+		</div>
+<?php       break;
+        case 'multipart': ?>
+		<p class="picture"><img alt="A clock, drawn by PHP once a second" width="120" height="120"></p>
+<?php       break;
+        case 'event-source': ?>
+		<p class="buttons"><a href="/events.php">PHP’s three ways to publish</a></p>
+<?php       break;
+        case 'piggyback': ?>
+		<p class="buttons"><button data-ask>Ask PHP for a page</button> <span data-answer></span></p>
+		<p class="buttons"><button data-publish-header>PHP publishes by a header</button> <span data-published></span></p>
+<?php       break;
+    }
+}
 
-<section id="proof" aria-label="The proof" hidden>
-	<div class="toolbar">
-		<button class="main" data-add="both" data-n="100">+100 visitors on both</button>
-		<button data-touch>PHP touches the file</button>
-		<button data-clear>All leave</button>
-		<output id="woken"></output>
-	</div>
-	<div class="columns">
-<?php foreach ($sides as $side => list($name, $what)) { ?>
-		<article class="side" id="<?= $side ?>">
-			<h2><?= $name ?> <a data-open target="_blank" rel="noopener"></a></h2>
-			<p class="what"><?= $what ?></p>
-			<p class="figure"><span class="label">Home page</span> <strong data-home>–</strong></p>
-			<svg class="spark" viewBox="0 0 240 56" preserveAspectRatio="none" role="img" aria-label="Time of the home page over the last minute"><path class="area"/><path class="line"/></svg>
-			<p class="scale"><span>1 minute ago</span> <span>now</span></p>
-			<dl>
-				<div><dt>Visitors</dt><dd data-visitors>–</dd></div>
-				<div><dt>Polls held</dt><dd data-held>–</dd></div>
-				<div><dt>PHP workers busy</dt><dd><span class="lamps" data-lamps></span><span data-busy>–</span></dd></div>
-				<div><dt>Listen queue</dt><dd data-queue>–</dd></div>
-			</dl>
-			<p class="verdict" data-verdict aria-live="polite">&nbsp;</p>
-			<p class="buttons">
-				<button data-add="<?= $side ?>" data-n="100">+100 visitors</button>
-<?php if ($side === 'with') { ?>
-				<button data-add="with" data-n="1000">+1,000</button>
-<?php } else { ?>
-				<button data-restart hidden>Restart this php-fpm</button>
-<?php } ?>
-			</p>
-		</article>
-<?php } ?>
-	</div>
-</section>
-<p class="notice" id="no-proof"><?= without_comet() ? 'The counters are on the other side, on the port with caddy-comet.' : 'The live counters come with <code>make demo</code>.' ?></p>
-
-<section class="cards">
-	<a class="card" href="/novcomet.php">
-		<h3>NovComet</h3>
-		<p>A page as it was written in 2011, its JavaScript and its PHP unchanged, and no worker held.</p>
-	</a>
-	<a class="card" href="/events.php">
-		<h3>EventSource</h3>
-		<p>Today’s way: one line in the browser, and three ways for PHP to publish.</p>
-	</a>
-</section>
-
-<section>
-	<h2>From a terminal on this machine</h2>
-	<p>PHP is not needed to publish. Keep <a href="/events.php">EventSource</a> open and type:</p>
-<pre><code>touch <?= e($folder) ?>/customAlert.comet
-echo '{"text":"from a shell"}' &gt;&gt; <?= e($folder) ?>/alerts.jsonl
-curl -d '{"text":"from curl"}' -H 'Content-Type: application/json' <?= e(publish_url()) ?>/orders</code></pre>
-</section>
-<?php if (!without_comet()) { ?>
-<script src="/proof.js" defer></script>
-<?php } ?>
+function panel(string $name, array $technique)
+{
+    list($title, $text, $request, $connection) = $technique;
+    ?>
+	<article class="panel" id="<?= $name ?>" data-connection="<?= $connection ?>">
+		<header>
+			<h3><?= e($title) ?></h3>
+			<p class="state"><span class="lamp"></span> <span data-said>paused</span> <button data-take hidden>take one</button></p>
+		</header>
+		<p class="text"><?= e($text) ?></p>
+		<p class="request"><code><?= e($request) ?></code></p>
+		<div class="screen">
+<?php panel_extra($name) ?>
+			<ol class="log"><li class="empty">Nothing yet.</li></ol>
+		</div>
+		<dl class="cost">
+			<div><dt>Requests</dt><dd><span data-requests>–</span> <small data-period></small></dd></div>
+			<div><dt>Received</dt><dd><span data-bytes>–</span> <small data-period></small></dd></div>
+			<div><dt>PHP workers held</dt><dd>0</dd></div>
+		</dl>
+		<p class="source"><a href="/techniques/<?= $name ?>.js">techniques/<?= $name ?>.js</a></p>
+	</article>
 <?php
+}
+
+page_head($only === null ? 'Techniques' : $title, $only === null ? 'wide' : 'wide only');
+if ($only === null) {
+    ?>
+<section class="hero">
+	<h1>Twelve ways to tell a&nbsp;browser.</h1>
+	<p>All of comet’s techniques, live, side by side, from one ordinary PHP site. Caddy does the waiting, so none of them holds a PHP
+	worker. <a href="/proof.php">See what that is worth: a hundred visitors, with us and without →</a></p>
+</section>
+<?php if (without_comet()) { ?>
+<p class="notice">On this side nobody answers their requests, so the panels stand still. They are live on the port with caddy-comet.</p>
+<?php } else { ?>
+<div class="bar">
+	<form class="line" id="publish">
+		<input id="text" value="Hello" maxlength="200" autocomplete="off" aria-label="Text to publish">
+		<button class="main">PHP publishes</button>
+		<output id="published"></output>
+	</form>
+	<p class="meter" id="workers-meter" hidden><span class="lamps" id="workers"></span> <span id="workers-said"></span></p>
+	<p class="meter"><span class="lamps" id="connections"></span> <span id="connections-said"></span></p>
+</div>
+<p class="small" id="shared" hidden>Over HTTP/1.1 a browser opens six connections to one host, for all its tabs together, and each panel that waits takes one.
+So this page is live where you look, with four of them at most.<?php if (https_port() !== '') { ?> <a data-https="<?= e(https_port()) ?>" href="https://localhost:<?= e(https_port()) ?>/">Over https</a> it is HTTP/2, and all are live at once (your browser will
+warn of the certificate, which this demo made for itself).<?php } ?></p>
+<p class="small" id="alone" hidden>This page came over HTTP/2: one connection carries all the panels, and everything else.</p>
+<?php }
+}
+
+foreach ($groups as list($title, $text, $techniques)) { ?>
+<section class="group">
+<?php if ($only === null) { ?>
+	<h2><?= e($title) ?></h2>
+	<p><?= e($text) ?></p>
+<?php } ?>
+	<div class="panels">
+<?php foreach ($techniques as $name => $technique) {
+        panel($name, $technique);
+    } ?>
+	</div>
+</section>
+<?php }
+if (!without_comet()) { ?>
+<script src="/NovComet.js" defer></script>
+<script src="/techniques.js" type="module"></script>
+<?php }
 page_foot();

@@ -13,6 +13,12 @@ function publish_url(): string
     return $_SERVER['COMET_PUBLISH'] ?? 'http://127.0.0.1:2020';
 }
 
+/** The port on which the same site is served over https, or ''. */
+function https_port(): string
+{
+    return $_SERVER['COMET_HTTPS_PORT'] ?? '';
+}
+
 /** Whether this is the other side: the same files, without caddy-comet in front. */
 function without_comet(): bool
 {
@@ -36,9 +42,9 @@ function e(string $text): string
     return htmlspecialchars($text, ENT_QUOTES, 'UTF-8');
 }
 
-function page_head(string $title)
+function page_head(string $title, string $class = '')
 {
-    $pages = array('/' => 'The proof', '/novcomet.php' => 'NovComet', '/events.php' => 'EventSource');
+    $pages = array('/' => 'Techniques', '/proof.php' => 'The proof', '/novcomet.php' => 'NovComet', '/events.php' => 'EventSource');
     $here = strtok($_SERVER['REQUEST_URI'] ?? '/', '?');
     ?>
 <!DOCTYPE html>
@@ -52,7 +58,7 @@ function page_head(string $title)
 <link rel="stylesheet" href="/style.css">
 <script src="/demo.js" defer></script>
 </head>
-<body>
+<body<?= $class === '' ? '' : ' class="' . e($class) . '"' ?>>
 <header class="top">
 	<a class="brand" href="/"><img src="/comet.svg" alt="" width="28" height="28"> caddy-comet</a>
 	<nav>
