@@ -137,7 +137,7 @@ func TestTheDemoWorksInABrowser(t *testing.T) {
 	}
 	fpm(t, dir, 2)
 	listen, publish := port(t), port(t)
-	t.Setenv("COMET_DEMO_PORT", listen)
+	t.Setenv("COMET_SITE", ":"+listen)
 	t.Setenv("COMET_DEMO_PUBLISH_PORT", publish)
 	t.Setenv("COMET_ROOT", dir+"/www")
 	t.Setenv("COMET_RUN", dir+"/run")

@@ -4,8 +4,8 @@
 #   php-demo/run.sh            until Ctrl-C (`make demo`)
 #   php-demo/run.sh --check    start, look at everything once, stop; the exit code tells
 #
-# Ports: COMET_DEMO_PORT (8080), COMET_DEMO_WITHOUT_PORT (8081), COMET_DEMO_PUBLISH_PORT (2020),
-# COMET_DEMO_STATUS_PORT (2021), COMET_DEMO_ADMIN_PORT (2019).
+# Ports: COMET_DEMO_PORT (8080), COMET_DEMO_HTTPS_PORT (8443), COMET_DEMO_WITHOUT_PORT (8081),
+# COMET_DEMO_PUBLISH_PORT (2020), COMET_DEMO_STATUS_PORT (2021), COMET_DEMO_ADMIN_PORT (2019).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,11 +20,13 @@ case ${1:-} in
 esac
 
 export COMET_DEMO_PORT=${COMET_DEMO_PORT:-8080}
+export COMET_DEMO_HTTPS_PORT=${COMET_DEMO_HTTPS_PORT:-8443}
 export COMET_DEMO_WITHOUT_PORT=${COMET_DEMO_WITHOUT_PORT:-8081}
 export COMET_DEMO_PUBLISH_PORT=${COMET_DEMO_PUBLISH_PORT:-2020}
 export COMET_DEMO_STATUS_PORT=${COMET_DEMO_STATUS_PORT:-2021}
 export COMET_DEMO_ADMIN_PORT=${COMET_DEMO_ADMIN_PORT:-2019}
 with=http://127.0.0.1:$COMET_DEMO_PORT
+secure=https://localhost:$COMET_DEMO_HTTPS_PORT
 without=http://127.0.0.1:$COMET_DEMO_WITHOUT_PORT
 publish=http://127.0.0.1:$COMET_DEMO_PUBLISH_PORT
 
@@ -35,7 +37,7 @@ die() {
 
 # --- What must be there ----------------------------------------------------------------------------------------------
 
-for name in PORT WITHOUT_PORT PUBLISH_PORT STATUS_PORT ADMIN_PORT; do
+for name in PORT HTTPS_PORT WITHOUT_PORT PUBLISH_PORT STATUS_PORT ADMIN_PORT; do
 	variable=COMET_DEMO_$name
 	if (exec 3<>"/dev/tcp/127.0.0.1/${!variable}") 2>/dev/null; then
 		die "port ${!variable} is in use. Choose another: $variable=$((${!variable} + 1000)) make demo"
@@ -98,7 +100,9 @@ fi
 mkdir "$run/events" "$run/caddy"
 # As on a site that has been up for a while: the first touch of a name, which makes its file, is told of 10 ms later.
 touch "$run/events/customAlert.comet" "$run/events/customAlert2.comet"
+echo 'Hello from a file' >"$run/events/chat.txt"
 
+export COMET_SITE="http://:$COMET_DEMO_PORT, $secure, https://127.0.0.1:$COMET_DEMO_HTTPS_PORT"
 export COMET_ROOT=$tree/php-demo/public
 export COMET_RUN=$run/events
 export PHP_FPM=unix/$run/with.sock PHP_FPM_WITHOUT=unix/$run/without.sock
@@ -168,6 +172,7 @@ start caddy "$tree/bin/caddy" run --config "$tree/php-demo/Caddyfile"
 start visitors "$tree/bin/demo-visitors" -socket "$COMET_RUN/visitors.sock" \
 	-with "$with" -without "$without" -publish "$publish" -status "http://127.0.0.1:$COMET_DEMO_STATUS_PORT" \
 	-with-fpm "$run/with.sock" -without-fpm "$run/without.sock" -without-pid "$run/without.pid"
+start clock php "$tree/php-demo/clock.php" "$publish"
 
 wait_for php-fpm with test -S "$run/with.sock"
 wait_for "the second php-fpm" without test -S "$run/without.sock"
@@ -184,45 +189,106 @@ bin/demo-visitors -check -with "$with" -publish "$publish" -status "http://127.0
 if [[ -n $check ]]; then
 	expect() { # <status> <URL> [<text>]
 		local got
-		got=$(curl -s -m 5 -o "$run/page" -w '%{http_code}' "$2") || true
+		got=$(curl -sk -m 5 -o "$run/page" -w '%{http_code}' "$2") || true
 		[[ $got == "$1" ]] || die "$2 answered $got, not $1"
 		[[ -z ${3:-} ]] || grep -qF -- "$3" "$run/page" || die "$2 lacks \"$3\""
 	}
 	for side in "$with" "$without"; do
 		expect 200 "$side/" 'PHP '
+		expect 200 "$side/proof.php" 'id="proof"'
 		expect 200 "$side/novcomet.php" NovComet.subscribe
 		expect 200 "$side/events.php" EventSource
-		for file in style.css comet.svg demo.js proof.js events.js NovComet.js novcomet-page.js; do
+		for file in style.css comet.svg demo.js proof.js techniques.js events.js NovComet.js novcomet-page.js; do
 			expect 200 "$side/$file"
 		done
 		expect 404 "$side/.env"
 		expect 404 "$side/.git/config"
 		expect 405 "$side/publish.php"
+		expect 404 "$side/?only=none"
+	done
+	for file in php-demo/public/techniques/*.js; do
+		expect 200 "$with/techniques/${file##*/}" export
 	done
 	expect 200 "$with/_demo/stats" '"max_children":2'
+	expect 200 "$secure/" 'PHP '
+
+	# Each technique once. Those on channel demo hear one line that PHP appends.
+	expect 200 "$with/comet/demo?since=&wait=0" '"cursor"'
+	declare -A heard=(
+		[long-polling]="$with/comet/demo"
+		[jsonp]="$with/jsonp/demo?callback=answer"
+		[novcomet]="$with/comet.php?&subscribed[demo]=0&0"
+		[forever-frame]="$with/comet/demo?as=frame&callback=parent.updateResult"
+		[xhr-streaming]="$with/comet/demo?as=stream"
+		[multipart]="$with/comet/demo?as=multipart"
+		[event-source]="$with/comet/demo?as=sse"
+		[https]="$secure/comet/demo?as=sse"
+	)
+	curls=()
+	listen() { # <name> <URL>
+		curl -gskN -m 20 "$2" >"$run/heard-$1" &
+		curls+=($!)
+	}
+	for name in "${!heard[@]}"; do
+		listen "$name" "${heard[$name]}"
+	done
+	# shellcheck disable=SC2317 # wait_for calls it
+	demo_is_held() {
+		curl -fsS -m 5 "$publish/demo" | grep -qF "\"held\":${#heard[@]},"
+	}
+	wait_for "all techniques to be held" caddy demo_is_held
+	publish() { # <way> <channel>
+		curl -fsS -m 5 -o "$run/page" -d "way=$1" -d "channel=$2" -d text=checked "$with/publish.php" ||
+			die "PHP could not publish by $1: $(cat "$run/page")"
+	}
+	publish append demo
+	for name in "${!heard[@]}"; do
+		text=checked
+		[[ $name != novcomet ]] || text='"s":1,"k":{"demo":'
+		wait_for "an event by $name" caddy grep -qF "$text" "$run/heard-$name"
+	done
+
+	timestamp=$(curl -fsS -m 5 "$with/chat.php?timestamp=0" | grep -o '[0-9]*}$' | tr -d '}')
+	listen chat "$with/chat.php?timestamp=$timestamp"
+	expect 200 "$with/chat.php?msg=checked"
+	wait_for "a message of the chat" caddy grep -qF '{"msg":"checked",' "$run/heard-chat"
+
+	counter=$(curl -fsS -m 5 "$with/counter.php" | grep -o '"counter":[0-9]*')
+	event=$(curl -fsS -m 5 "$with/counter.php?after=${counter#*:}" | grep -o '[0-9]*')
+	listen doorbell "$with/doorbell/$event"
+	curl -fsS -m 5 -X POST "$with/counter.php" | grep -q '"rung":true' || die "PHP could not set the event variable"
+	wait_for "the doorbell" caddy grep -qF "doorbell($event);" "$run/heard-doorbell"
+
+	listen clock "$with/clock/backend.php"
+	wait_for "the clock in a frame" caddy grep -q 'parent.comet.printServerTime([0-9]*);' "$run/heard-clock"
+	listen loop "$with/clock/loop.php"
+	wait_for "PHP's own clock" caddy grep -q 'loop.printServerTime([0-9]*);' "$run/heard-loop"
+	listen picture "$with/comet/picture?as=multipart&send=data"
+	wait_for "the clock's picture" caddy grep -qa 'PNG' "$run/heard-picture"
 
 	curl -sN -m 5 "$with/comet/alerts,orders?as=sse" >"$run/stream" &
-	stream=$!
+	curls+=($!)
 	wait_for "an event stream" caddy grep -q . "$run/stream"
 	for event in append:alerts post:orders; do
-		curl -fsS -m 5 -o "$run/page" -d "way=${event%:*}" -d "channel=${event#*:}" -d text=checked "$with/publish.php" ||
-			die "PHP could not publish by ${event%:*}: $(cat "$run/page")"
+		publish "${event%:*}" "${event#*:}"
 		wait_for "the event published by ${event%:*}" caddy grep -q "\"via\":\"${event%:*}\"" "$run/stream"
 	done
-	kill "$stream" 2>/dev/null || true
-	echo "Every page answers; PHP's append and PHP's POST reached an event stream."
+	kill "${curls[@]}" 2>/dev/null || true
+	echo "Every page answers, and so does every technique; PHP's append and PHP's POST reached an event stream."
 	exit 0
 fi
 
 cat <<TEXT
 
-Open   http://localhost:$COMET_DEMO_PORT/               the proof: let 100 visitors in, with us and without
+Open   http://localhost:$COMET_DEMO_PORT/               every technique of comet, live, side by side
+       https://localhost:$COMET_DEMO_HTTPS_PORT/              the same over HTTP/2, where one connection carries them all
+       http://localhost:$COMET_DEMO_PORT/proof.php      the proof: let 100 visitors in, with us and without
        http://localhost:$COMET_DEMO_PORT/novcomet.php   a page of 2011: PHP touches a file, the page knows
        http://localhost:$COMET_DEMO_PORT/events.php     EventSource: PHP touches, appends or posts
-       http://localhost:$COMET_DEMO_WITHOUT_PORT/               the same PHP files without us
+       http://localhost:$COMET_DEMO_WITHOUT_PORT/proof.php      the same PHP files without us
 
 Type   touch $COMET_RUN/customAlert.comet
-       echo '{"text":"from a shell"}' >> $COMET_RUN/alerts.jsonl
+       echo '{"text":"from a shell"}' >> $COMET_RUN/demo.jsonl
        curl -d '{"text":"from curl"}' -H 'Content-Type: application/json' $publish/orders
 
 Ctrl-C stops it all.

@@ -23,7 +23,7 @@ function panel_extra(string $name)
 {
     switch ($name) {
         case 'novcomet': ?>
-		<p class="buttons"><button data-touch>NovComet.publish()</button> <a href="/novcomet.php">its own page</a></p>
+		<p class="buttons"><button data-touch>NovComet.publish()</button></p>
 <?php       break;
         case 'doorbell': ?>
 		<p class="buttons"><strong class="large" data-counter>–</strong> <button data-count>+1</button></p>
@@ -34,19 +34,18 @@ function panel_extra(string $name)
         case 'iframe-clock': ?>
 		<div class="halves">
 			<p><strong class="large" data-time>–</strong> <small>through us: 0 workers</small></p>
-			<p><strong class="large" data-loop-time>–</strong> <small>PHP’s own loop: <span data-loop-held>0</span> workers held</small>
-			<button data-loop>Let PHP loop for 30 s</button></p>
+			<p><strong class="large" data-loop-time>–</strong> <small>PHP’s own loop: <span data-loop-held>0 workers</span></small>
+			<button data-loop>Loop for 30 s</button></p>
 		</div>
 <?php       break;
         case 'multipart': ?>
 		<p class="picture"><img alt="A clock, drawn by PHP once a second" width="120" height="120"></p>
 <?php       break;
-        case 'event-source': ?>
-		<p class="buttons"><a href="/events.php">PHP’s three ways to publish</a></p>
-<?php       break;
         case 'piggyback': ?>
-		<p class="buttons"><button data-ask>Ask PHP for a page</button> <span data-answer></span></p>
-		<p class="buttons"><button data-publish-header>PHP publishes by a header</button> <span data-published></span></p>
+		<div class="halves">
+			<p><button data-ask>Ask PHP for a page</button> <span data-answer></span></p>
+			<p><button data-publish-header>PHP publishes by a header</button> <span data-published></span></p>
+		</div>
 <?php       break;
     }
 }
@@ -54,24 +53,26 @@ function panel_extra(string $name)
 function panel(string $name, array $technique)
 {
     list($title, $text, $request, $connection) = $technique;
+    $pages = array('novcomet' => '/novcomet.php', 'event-source' => '/events.php');
+    $more = isset($pages[$name]) ? ' <a href="' . $pages[$name] . '">its own page</a>' : '';
     ?>
 	<article class="panel" id="<?= $name ?>" data-connection="<?= $connection ?>">
 		<header>
 			<h3><?= e($title) ?></h3>
-			<p class="state"><span class="lamp"></span> <span data-said>paused</span> <button data-take hidden>take one</button></p>
+			<p class="state"><span class="lamp"></span> <span data-said>paused</span> <button data-take hidden>start it</button></p>
 		</header>
 		<p class="text"><?= e($text) ?></p>
-		<p class="request"><code><?= e($request) ?></code></p>
+		<p class="request" title="<?= e($request) ?>"><code><?= e($request) ?></code></p>
 		<div class="screen">
 <?php panel_extra($name) ?>
 			<ol class="log"><li class="empty">Nothing yet.</li></ol>
 		</div>
 		<dl class="cost">
-			<div><dt>Requests</dt><dd><span data-requests>–</span> <small data-period></small></dd></div>
-			<div><dt>Received</dt><dd><span data-bytes>–</span> <small data-period></small></dd></div>
-			<div><dt>PHP workers held</dt><dd>0</dd></div>
+			<div><dt>Requests</dt><dd><span data-requests>–</span> <small></small></dd></div>
+			<div><dt>Received</dt><dd><span data-bytes>–</span> <small></small></dd></div>
+			<div><dt>PHP workers</dt><dd>0</dd></div>
 		</dl>
-		<p class="source"><a href="/techniques/<?= $name ?>.js">techniques/<?= $name ?>.js</a></p>
+		<p class="source"><a href="/techniques/<?= $name ?>.js">techniques/<?= $name ?>.js</a><?= $more ?></p>
 	</article>
 <?php
 }
@@ -96,9 +97,8 @@ if ($only === null) {
 	<p class="meter" id="workers-meter" hidden><span class="lamps" id="workers"></span> <span id="workers-said"></span></p>
 	<p class="meter"><span class="lamps" id="connections"></span> <span id="connections-said"></span></p>
 </div>
-<p class="small" id="shared" hidden>Over HTTP/1.1 a browser opens six connections to one host, for all its tabs together, and each panel that waits takes one.
-So this page is live where you look, with four of them at most.<?php if (https_port() !== '') { ?> <a data-https="<?= e(https_port()) ?>" href="https://localhost:<?= e(https_port()) ?>/">Over https</a> it is HTTP/2, and all are live at once (your browser will
-warn of the certificate, which this demo made for itself).<?php } ?></p>
+<p class="small" id="shared" hidden>Over HTTP/1.1 a browser opens six connections to one host, for all its tabs together. This page takes four at most, for the panels
+that you look at.<?php if (https_port() !== '') { ?> <a href="https://localhost:<?= e(https_port()) ?>/">Over https</a> one connection carries them all (with a certificate that this demo made for itself).<?php } ?></p>
 <p class="small" id="alone" hidden>This page came over HTTP/2: one connection carries all the panels, and everything else.</p>
 <?php }
 }

@@ -6,6 +6,7 @@ const OURS = 4; // of them: the others are for clicks
 const { nextHopProtocol } = performance.getEntriesByType('navigation')[0];
 const shared = !/^h[23]/.test(nextHopProtocol); // HTTP/2 and 3 carry everything on one connection
 const only = document.body.classList.contains('only');
+const byView = shared && !only && 'IntersectionObserver' in window; // a panel out of view gives its connection back
 
 class Panel {
 	constructor(element) {
@@ -13,7 +14,7 @@ class Panel {
 		this.name = element.id;
 		this.connection = element.dataset.connection;
 		this.events = element.events = []; // all that came, for whoever looks from outside
-		this.shown = only || !('IntersectionObserver' in window);
+		this.shown = !byView;
 		this.state('off');
 	}
 
@@ -70,9 +71,9 @@ class Panel {
 		this.events.push(text);
 		this.log(text, latency === null ? '' : Demo.ms(latency));
 		if (latency !== null || at === undefined) {
-			this.element.classList.remove('told');
+			this.element.classList.remove('lit');
 			void this.element.offsetWidth; // so that it lights up again
-			this.element.classList.add('told');
+			this.element.classList.add('lit');
 		}
 	}
 
@@ -119,7 +120,7 @@ class Panel {
 		}
 		this.element.dataset.state = state;
 		this.find('[data-said]').textContent = {
-			off: 'paused', waits: 'no connection free', opening: 'connecting', live: note || 'live', lost: 'lost; tries again',
+			off: 'paused', waits: 'waits', opening: 'connecting', live: note || 'live', lost: 'lost; tries again',
 		}[state];
 		this.find('[data-take]').hidden = state !== 'waits';
 	}
@@ -146,14 +147,16 @@ class Panel {
 		const seconds = (performance.now() - this.began) / 1000;
 		const per = seconds < 60 ? 1 : 60 / seconds;
 		const requests = this.requests * per;
-		this.find('[data-requests]').textContent = requests < 10 && per !== 1 ? requests.toFixed(1) : Math.round(requests);
-		if (this.connection !== 'hidden') {
-			const bytes = this.bytes * per;
-			this.find('[data-bytes]').textContent = bytes < 1000 ? `${Math.round(bytes)} B` : `${(bytes / 1000).toFixed(1)} kB`;
+		this.find('[data-requests]').textContent = per !== 1 && requests < 10 ? requests.toFixed(1) : Math.round(requests);
+		const period = seconds < 60 ? `in ${Math.round(seconds)} s` : 'a minute';
+		this.find('[data-requests] + small').textContent = period;
+		if (this.bytes === null) {
+			this.find('[data-bytes]').textContent = 'not told';
+			return;
 		}
-		for (const period of this.element.querySelectorAll('[data-period]')) {
-			period.textContent = seconds < 60 ? `in ${Math.round(seconds)} s` : 'a minute';
-		}
+		const bytes = this.bytes * per;
+		this.find('[data-bytes]').textContent = bytes < 1000 ? `${Math.round(bytes)} B` : `${(bytes / 1000).toFixed(1)} kB`;
+		this.find('[data-bytes] + small').textContent = period;
 	}
 }
 
@@ -179,7 +182,7 @@ function arrange() {
 			panel.stop('waits');
 		}
 	}
-	meter(used.own);
+	meter(used.own + (shared ? 0 : used.other));
 }
 
 function meter(used) {
@@ -192,7 +195,7 @@ function meter(used) {
 		lamp.className = i < (shared ? used : 1) ? 'lamp used' : 'lamp';
 		return lamp;
 	}));
-	document.getElementById('connections-said').textContent = shared ? `${used} of ${CONNECTIONS} connections` : `${used} requests on 1 connection`;
+	document.getElementById('connections-said').textContent = shared ? `${used} of ${CONNECTIONS} connections` : `${used} held on 1 connection`;
 	document.getElementById(shared ? 'shared' : 'alone').hidden = false;
 }
 
@@ -206,7 +209,10 @@ for (const panel of panels) {
 
 // A page that is still loading would seem to load for ever. So begin after that.
 function begin() {
-	if (only || !('IntersectionObserver' in window)) {
+	if (!only) {
+		document.addEventListener('visibilitychange', arrange);
+	}
+	if (!byView) {
 		arrange();
 		return;
 	}
@@ -217,7 +223,6 @@ function begin() {
 		arrange();
 	}, { threshold: 0.25 });
 	panels.forEach((panel) => observer.observe(panel.element));
-	document.addEventListener('visibilitychange', arrange);
 }
 
 if (document.readyState === 'complete') {

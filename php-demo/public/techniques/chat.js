@@ -16,7 +16,7 @@ export default function chat(panel) {
 			panel.told(answer.msg); // shown as text: who chats must not write this page's HTML
 		} catch {
 			panel.lost();
-			pause = 5000;
+			pause = 1000 + 2000 * Math.random();
 		}
 		if (!stopped.signal.aborted) {
 			setTimeout(ask, pause);

@@ -43,9 +43,9 @@ export default function doorbell(panel) {
 				return;
 			}
 			if ('counter' in answer) {
+				panel.find('[data-counter]').textContent = answer.counter;
+				panel.told(`counter is ${answer.counter}`, counter === '' ? null : answer.at); // the first is no news
 				counter = answer.counter;
-				panel.find('[data-counter]').textContent = counter;
-				panel.told(`counter is ${counter}`, answer.at);
 				pause = 0;
 			} else if ('wait' in answer) {
 				panel.live(`waits for ${answer.wait.slice(0, 4)}…`);

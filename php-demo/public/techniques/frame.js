@@ -30,8 +30,8 @@ export default function endlessFrame(panel, address) {
 		}
 	}, 250);
 
-	document.body.append(frame);
 	load();
+	document.body.append(frame); // only now, or it would have loaded an empty page before
 	return () => {
 		clearTimeout(timer);
 		clearInterval(look);

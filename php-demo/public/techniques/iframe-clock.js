@@ -22,8 +22,8 @@ export default function iframeClock(panel) {
 		clearTimeout(last);
 		loop?.remove();
 		loop = null;
-		button.textContent = 'Let PHP loop for 30 s';
-		panel.find('[data-loop-held]').textContent = '0';
+		button.textContent = 'Loop for 30 s';
+		panel.find('[data-loop-held]').textContent = '0 workers';
 		panel.find('[data-loop-time]').textContent = '–';
 	};
 	panel.on('[data-loop]', 'click', () => {
@@ -36,7 +36,7 @@ export default function iframeClock(panel) {
 		loop.src = './clock/loop.php';
 		document.body.append(loop);
 		button.textContent = 'End it';
-		panel.find('[data-loop-held]').textContent = '1';
+		panel.find('[data-loop-held]').textContent = '1 worker of 2';
 		last = setTimeout(end, 30_000);
 	});
 

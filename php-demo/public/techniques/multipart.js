@@ -1,9 +1,13 @@
-// Multipart replace: an image element shows one part after the other by itself. But it tells nobody when its stream has
-// ended. So look at it, and where the picture has not changed for some seconds, though it should each second, ask anew.
+// Multipart replace: an image element shows one part after the other by itself. It tells of an error page, but nobody
+// hears when its stream has ended. So look at it: where the picture has not changed for some seconds, ask anew.
+const SILENT = 5000; // ms. The clock publishes once a second
+
 export default function multipart(panel) {
 	const image = panel.find('img');
 	const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
 	let seen = '', since = performance.now();
+
+	panel.bytes = null; // nor does it tell how much it has received
 
 	function ask() {
 		panel.asks();
@@ -18,7 +22,7 @@ export default function multipart(panel) {
 			since = now;
 			panel.live();
 			panel.told('a picture', null);
-		} else if (now - since > 5000) {
+		} else if (now - since > SILENT) {
 			since = now;
 			panel.lost();
 			ask();
@@ -35,10 +39,16 @@ export default function multipart(panel) {
 		}
 	}
 
+	image.onerror = () => {
+		panel.lost();
+		since = performance.now() - SILENT + 1000 + 2000 * Math.random(); // ask again so much later
+	};
+
 	ask();
 	const timer = setInterval(look, 200);
 	return () => {
 		clearInterval(timer);
+		image.onerror = null;
 		image.removeAttribute('src');
 	};
 }
