@@ -30,12 +30,15 @@ export default function multipart(panel) {
 	}
 
 	function pixels() {
+		if (!image.naturalWidth) {
+			return ''; // no picture yet
+		}
 		try {
 			canvas.clearRect(0, 0, 64, 64);
 			canvas.drawImage(image, 0, 0, 64, 64);
 			return canvas.getImageData(0, 0, 64, 64).data.join();
 		} catch {
-			return ''; // no picture yet, or a broken one
+			return ''; // a broken one
 		}
 	}
 
