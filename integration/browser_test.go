@@ -15,13 +15,13 @@ import (
 // browser starts Debian's Chromium and returns the context of a tab. chromedp
 // drives it, because then a browser's test is a Go test like all others, with no
 // second package manager and no download of a browser of its own.
-func browser(t *testing.T) context.Context {
+func browser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
+	options := append(append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(find(t, "chromium")), chromedp.NoSandbox,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.UserDataDir(runDir(t)))
+		chromedp.UserDataDir(runDir(t))), more...)
 	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)

@@ -6,6 +6,7 @@ export default function chat(panel) {
 
 	async function ask() {
 		let pause = 0;
+		const held = setTimeout(() => panel.live(), 500); // no answer by now: it waits
 		try {
 			panel.asks();
 			const response = await fetch(`/chat.php?timestamp=${timestamp}`, { signal: stopped.signal });
@@ -17,6 +18,8 @@ export default function chat(panel) {
 		} catch {
 			panel.lost();
 			pause = 1000 + 2000 * Math.random();
+		} finally {
+			clearTimeout(held);
 		}
 		if (!stopped.signal.aborted) {
 			setTimeout(ask, pause);
@@ -31,7 +34,6 @@ export default function chat(panel) {
 		msg.value = '';
 	});
 
-	panel.live();
 	ask();
 	return () => stopped.abort();
 }

@@ -7,17 +7,18 @@ export default function novComet(panel) {
 
 	// Only to count, and to stop, which it cannot by itself.
 	NovComet._getJSON = async (url) => {
+		const held = setTimeout(() => panel.live(), 500); // no answer by now: it waits
 		panel.asks();
 		try {
 			const response = await fetch(url, { signal: stopped.signal });
 			const text = await response.text();
 			panel.received(text);
-			const answer = JSON.parse(text);
-			panel.live();
-			return answer;
+			return JSON.parse(text);
 		} catch (error) {
 			panel.lost();
 			throw error;
+		} finally {
+			clearTimeout(held);
 		}
 	};
 	NovComet.run = run;
@@ -25,7 +26,6 @@ export default function novComet(panel) {
 	NovComet.subscribe('demo', () => panel.told('demo'));
 	NovComet.subscribe('customAlert', () => panel.told('customAlert'));
 	NovComet.run();
-	panel.live();
 
 	panel.on('[data-touch]', 'click', () => {
 		panel.expect();
