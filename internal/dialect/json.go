@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,10 +37,19 @@ func inOneLine(b, data []byte) []byte {
 // inScript writes it so that it is harmless inside a script element, and a
 // JavaScript expression in any browser: without <, >, &, U+2028 and U+2029.
 func inScript(b, data []byte) []byte {
+	if protoKey.Match(data) {
+		b = appendString(append(b, "JSON.parse("...), string(data))
+		return append(b, ')')
+	}
 	var script bytes.Buffer
 	json.HTMLEscape(&script, data)
 	return append(b, script.Bytes()...)
 }
+
+// protoKey finds where JSON may be something else as a script: the key __proto__,
+// letters of which may be escaped, sets the object's prototype there, and given
+// twice is an error, for which the browser skips the whole script.
+var protoKey = regexp.MustCompile(`__proto__|\\u00[567]`)
 
 // appendEvent appends an event as the JSON object of the native dialect.
 func appendEvent(b []byte, e *hub.Event, epoch hub.Epoch, raw rawData) []byte {
