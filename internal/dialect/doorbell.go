@@ -43,7 +43,7 @@ func (doorbell) Read(r *http.Request) (Ask, error) {
 	if r.Method == http.MethodPost {
 		return Ask{Publish: number, Public: true}, nil
 	}
-	return Ask{Channels: []string{number}, Since: hub.All(), Wait: Default, Answer: doorbellAnswer{}, Public: true}, nil
+	return Ask{Channels: []string{number}, Since: hub.All(), Wait: Default, Answer: doorbellAnswer{number: number}, Public: true}, nil
 }
 
 // maxNumber is how many digits an event variable has at most.
@@ -64,14 +64,18 @@ func checkNumber(s string) error {
 	return nil
 }
 
-// doorbellAnswer rings.
-type doorbellAnswer struct{ patient }
+// doorbellAnswer rings the number as it was asked for.
+type doorbellAnswer struct {
+	patient
+	number string
+}
 
 func (doorbellAnswer) Transport() string    { return "script" }
 func (doorbellAnswer) Header(h http.Header) { h.Set("Content-Type", "text/javascript; charset=utf-8") }
-func (doorbellAnswer) Class() string        { return "doorbell" }
+func (d doorbellAnswer) Class() string      { return "doorbell " + d.number }
 
-// Events writes the number as it was asked for, which is the channel's name.
-func (doorbellAnswer) Events(d *hub.Delivery) []byte {
-	return []byte("doorbell(" + d.Events[0].Channel + ");")
+// Events rings after a gap too: the number may have been set there, and who is
+// rung for nothing looks, and waits again.
+func (d doorbellAnswer) Events(*hub.Delivery) []byte {
+	return []byte("doorbell(" + d.number + ");")
 }
