@@ -37,7 +37,7 @@ func (n native) Read(r *http.Request) (Ask, error) {
 		return Ask{}, badRequest("the query cannot be read: %v", err)
 	}
 	ask := Ask{Wait: Default, Channels: n.channels}
-	if ask.Channels == nil {
+	if len(ask.Channels) == 0 {
 		if ask.Channels, err = channelsOf(r.URL.EscapedPath()); err != nil {
 			return Ask{}, err
 		}
