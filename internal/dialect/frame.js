@@ -1,9 +1,11 @@
 // What the frame's document does for itself: when it ends, for whatever reason, it asks until the server answers, and
 // then begins again behind the last event. Written for any browser since 2008.
 (function () {
-	if (parent === window) {
+	if (parent == window) { // === is false in IE 8
+		// No frame: there is no function to call. What follows is text and no script, also where nothing stops a document.
+		document.write('<plaintext>');
 		if (window.stop) { stop(); }
-		return; // no frame: there is no function to call
+		return;
 	}
 	var at = '', heard = +new Date(), leaving = false;
 
@@ -22,10 +24,11 @@
 	function go() {
 		var query = location.search.slice(1).split('&'), kept = [];
 		for (var i = 0; i < query.length; i++) {
-			if (query[i] && (!at || query[i].indexOf('since=') !== 0)) { kept.push(query[i]); }
+			if (query[i] && !(at && /^since(=|$)/.test(query[i]))) { kept.push(query[i]); }
 		}
 		if (at) { kept.push('since=' + at); }
-		location.replace(location.pathname + '?' + kept.join('&'));
+		// With the host: a path may begin with two slashes.
+		location.replace(location.protocol + '//' + location.host + location.pathname + '?' + kept.join('&'));
 	}
 	// An error page in our place would have no script to come back from it, so first a question.
 	function ask() {
@@ -53,7 +56,7 @@
 			later();
 		}
 		setTimeout(function () {
-			if (x.readyState !== 4) {
+			if (!over) { // perhaps because the status of a broken request could not be read: Firefox 3
 				later();
 				x.abort();
 			}
