@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"crypto/rand"
 	"net/http"
 	"time"
@@ -23,12 +24,15 @@ type multipart struct {
 	onlyData bool
 }
 
-// boundary is the text between parts. Nobody who publishes can know it.
+// boundary is the text between parts. Only who reads can know it.
 var boundary = "comet-" + rand.Text()
 
 func (multipart) Transport() string { return "multipart" }
 
+// Header sandboxes the parts: where a browser shows them as documents, they are
+// not to be pages of this site whoever published them.
 func (multipart) Header(h http.Header) {
+	h.Set("Content-Security-Policy", "sandbox")
 	h.Set("Content-Type", "multipart/x-mixed-replace; boundary="+boundary)
 }
 
@@ -47,9 +51,12 @@ func (m multipart) Events(d *hub.Delivery) []byte {
 		b = m.appendNext(append(b, `,"gap":true}`...))
 	}
 	for _, e := range d.Events {
-		if m.onlyData {
+		switch {
+		case m.onlyData && bytes.Contains(e.Data, []byte(boundary)):
+			continue // somebody who reads also publishes, and tries to forge a part
+		case m.onlyData:
 			b = append(b, e.Data...)
-		} else {
+		default: // where JSON has a line that begins with --, it is no JSON
 			b = appendEvent(b, e, d.Cursor.Epoch, verbatim)
 		}
 		b = m.appendNext(b)
