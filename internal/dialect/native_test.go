@@ -196,3 +196,183 @@ func FuzzNativeRead(f *testing.F) {
 		}
 	})
 }
+
+func TestNativeAnswersInTheFormThatIsAskedFor(t *testing.T) {
+	events := []string{"Accept", "text/event-stream"}
+	long := strings.Repeat("f", 128)
+	for _, c := range []struct {
+		query   string
+		headers []string
+		jsonp   bool
+		want    Answer
+	}{
+		{query: "as=stream", want: nativeStream{}},
+		{query: "as=stream&send=event", want: nativeStream{}},
+		{query: "as=stream", headers: events, want: nativeStream{}},
+		{query: "as=multipart", want: multipart{}},
+		{query: "as=multipart&send=event", want: multipart{}},
+		{query: "as=multipart&send=", want: multipart{}},
+		{query: "as=multipart&send=data", want: multipart{onlyData: true}},
+		{query: "as=poll&send=event", want: nativePoll{}},
+		{query: "as=sse&send=event", want: nativeSSE{}},
+		// An empty callback is none.
+		{query: "as=stream&callback=", want: nativeStream{}},
+		{query: "callback=", jsonp: true, want: nativePoll{}},
+		{query: "callback=&as=sse", want: nativeSSE{}},
+
+		{query: "as=frame&callback=parent.update", want: frame{callback: "parent.update", heartbeat: time.Minute}},
+		{query: "as=frame&callback=f&send=event", headers: events, want: frame{callback: "f", heartbeat: time.Minute}},
+		{query: "as=frame&callback=f&send=data", want: frame{callback: "f", onlyData: true, heartbeat: time.Minute}},
+		{query: "as=frame&callback=f", jsonp: true, want: frame{callback: "f", heartbeat: time.Minute}},
+		{query: "as=frame&callback=%24_.a9", want: frame{callback: "$_.a9", heartbeat: time.Minute}},
+		{query: "as=frame&callback=" + long, want: frame{callback: long, heartbeat: time.Minute}},
+		{query: "as=frame&callback=f", headers: []string{"Sec-Fetch-Dest", "iframe"}, want: frame{callback: "f", heartbeat: time.Minute}},
+		{query: "as=frame&callback=f", headers: []string{"Sec-Fetch-Dest", "empty"}, want: frame{callback: "f", heartbeat: time.Minute}},
+		{query: "as=stream", headers: []string{"Sec-Fetch-Dest", "document"}, want: nativeStream{}},
+
+		{query: "callback=f", jsonp: true, want: jsonp{callback: "f"}},
+		{query: "as=poll&callback=jQuery1.9_7", jsonp: true, want: jsonp{callback: "jQuery1.9_7"}},
+		{query: "callback=a..b.", jsonp: true, want: jsonp{callback: "a..b."}},
+		{query: "callback=" + long, headers: []string{"Accept", "*/*"}, jsonp: true, want: jsonp{callback: long}},
+	} {
+		d := native{jsonp: c.jsonp, heartbeat: time.Minute}
+		got, err := d.Read(request("/comet/orders?"+c.query, c.headers...))
+		if err != nil || !reflect.DeepEqual(got.Answer, c.want) {
+			t.Errorf("%.60s %q: got %#v, %v; want %#v", c.query, c.headers, got.Answer, err, c.want)
+		}
+		if _, script := c.want.(jsonp); got.Public != script {
+			t.Errorf("%.60s: readable for everybody is %v", c.query, got.Public)
+		}
+	}
+}
+
+func TestNativeRefusesFormsThatDoNotGoTogether(t *testing.T) {
+	const notAFunction = "no name of a function"
+	for _, c := range []struct {
+		query, header string
+		jsonp         bool
+		says          string
+	}{
+		{query: "callback=f", says: "the flag jsonp"},
+		{query: "as=poll&callback=f", says: "the flag jsonp"},
+		{query: "as=sse&callback=f", says: "no use for it", jsonp: true},
+		{query: "as=stream&callback=f", says: "no use for it", jsonp: true},
+		{query: "as=multipart&callback=f", says: "no use for it", jsonp: true},
+		{query: "as=nonsense&callback=f", says: "no use for it", jsonp: true},
+		{query: "callback=f", header: "Accept: text/event-stream", says: "no use for it", jsonp: true},
+
+		{query: "as=frame", says: "needs the function"},
+		{query: "as=frame&callback=", says: "needs the function"},
+		{query: "as=frame&callback=f", header: "Sec-Fetch-Dest: document", says: "for an iframe"},
+
+		{query: "send=all", says: `send="all" is not known`},
+		{query: "as=multipart&send=Data", says: "is not known"},
+		{query: "as=multipart&send=" + strings.Repeat("x", 9000), says: "is not known"},
+		{query: "send=data", says: "the whole event"},
+		{query: "as=poll&send=data", says: "the whole event"},
+		{query: "as=sse&send=data", says: "the whole event"},
+		{query: "as=stream&send=data", says: "the whole event"},
+		{query: "callback=f&send=data", says: "the whole event", jsonp: true},
+
+		{query: "callback=alert(1)%2F%2F", says: notAFunction, jsonp: true},
+		{query: "callback=%3C/script%3E", says: notAFunction, jsonp: true},
+		{query: "callback=%3Cscript%3E", says: notAFunction, jsonp: true},
+		{query: "callback=f%0A", says: notAFunction, jsonp: true},
+		{query: "callback=f%00", says: notAFunction, jsonp: true},
+		{query: "callback=f;", says: "semicolon", jsonp: true},
+		{query: "callback=f%3B", says: notAFunction, jsonp: true},
+		{query: "callback=+f", says: notAFunction, jsonp: true},
+		{query: "callback=f%20", says: notAFunction, jsonp: true},
+		{query: "callback=f=g", says: notAFunction, jsonp: true},
+		{query: "callback=f[0]", says: notAFunction, jsonp: true},
+		{query: "callback=f-1", says: notAFunction, jsonp: true},
+		{query: "callback=%22", says: notAFunction, jsonp: true},
+		{query: "callback=.f", says: notAFunction, jsonp: true},
+		{query: "callback=9f", says: notAFunction, jsonp: true},
+		{query: "callback=.", says: notAFunction, jsonp: true},
+		{query: "callback=%C3%A9", says: notAFunction, jsonp: true},
+		{query: "callback=a%E2%80%A8", says: notAFunction, jsonp: true},
+		{query: "callback=%F0%9D%95%B2", says: notAFunction, jsonp: true},
+		{query: "callback=%ff", says: notAFunction, jsonp: true},
+		{query: "callback=" + strings.Repeat("f", 129), says: notAFunction, jsonp: true},
+		{query: "callback=" + strings.Repeat("f", 100_000), says: notAFunction, jsonp: true},
+		// Whatever else is wrong, this says so first.
+		{query: "as=frame&callback=alert(1)//", says: notAFunction},
+		{query: "as=sse&callback=alert(1)//", says: notAFunction},
+	} {
+		t.Run(fmt.Sprintf("%.40s", c.query), func(t *testing.T) {
+			var headers []string
+			if name, value, ok := strings.Cut(c.header, ": "); ok {
+				headers = []string{name, value}
+			}
+			ask, err := native{jsonp: c.jsonp}.Read(request("/comet/orders?"+c.query, headers...))
+			wantRefusal(t, err, http.StatusBadRequest, c.says)
+			if ask.Public {
+				t.Error("readable for everybody")
+			}
+		})
+	}
+}
+
+func TestFixedChannelsAreThoseOfEveryRequest(t *testing.T) {
+	d, err := New("native", Options{Channels: []string{"orders", "alerts"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"/", "/comet.php", "/comet/others", "/a%20b/..%2f", "/comet/comet.js", "/comet/" + strings.Repeat(",", 9999)} {
+		got, err := d.Read(request(target + "?since=z009.42"))
+		if want := listen([]string{"orders", "alerts"}, hub.After(at(42)), Default, nativePoll{}); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%.40s: got %+v, %v", target, got, err)
+		}
+	}
+	d, err = New("native", Options{Channels: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.Read(request("/comet/others")); err != nil || !slices.Equal(got.Channels, []string{"others"}) {
+		t.Errorf("no fixed channel: got %+v, %v", got, err)
+	}
+}
+
+func TestOptionsThatADialectCannotUseAreRefused(t *testing.T) {
+	one := []string{"a"}
+	for _, c := range []struct {
+		name string
+		o    Options
+		says string // empty: it can
+	}{
+		{"native", Options{}, ""},
+		{"native", Options{Channels: one, JSONP: true, AnswerPublish: true}, ""},
+		{"native", Options{Channels: []string{"a", "b c"}}, "not allowed"},
+		{"native", Options{Channels: []string{""}}, "empty"},
+		{"native", Options{Channels: []string{"_a"}}, "begins with"},
+		{"native", Options{Channels: []string{strings.Repeat("n", 129)}}, "129 bytes"},
+		{"novcomet", Options{AnswerPublish: true}, ""},
+		{"novcomet", Options{Channels: one}, "channel option"},
+		{"novcomet", Options{JSONP: true}, "no JSONP"},
+		{"doorbell", Options{}, ""},
+		{"doorbell", Options{Channels: one}, "channel option"},
+		{"doorbell", Options{JSONP: true}, "jsonp"},
+		{"doorbell", Options{AnswerPublish: true}, "answer_publish"},
+		{"filechat", Options{Channels: one, AnswerPublish: true}, ""},
+		{"filechat", Options{Channels: []string{"data ñ"}}, ""},
+		{"filechat", Options{}, "watch /srv/www/data.txt content"},
+		{"filechat", Options{Channels: []string{"a", "b"}}, "one channel"},
+		{"filechat", Options{Channels: []string{""}}, "channel:"},
+		{"filechat", Options{Channels: []string{"a\n"}}, "channel:"},
+		{"filechat", Options{Channels: []string{strings.Repeat("n", 256)}}, "channel:"},
+		{"filechat", Options{Channels: one, JSONP: true}, "no JSONP"},
+		{"Native", Options{}, "not known"},
+	} {
+		d, err := New(c.name, c.o)
+		if c.says == "" {
+			if err != nil || d == nil {
+				t.Errorf("%s %+v: got %v", c.name, c.o, err)
+			}
+			continue
+		}
+		if err == nil || d != nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.name) {
+			t.Errorf("%s %+v: got %v, %v", c.name, c.o, d, err)
+		}
+	}
+}
