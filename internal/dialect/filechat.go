@@ -80,9 +80,9 @@ func parseFileChat(raw string) (msg, timestamp string, err error) {
 	return msg, timestamp, nil
 }
 
-// phpInt reads a number as PHP's comparison with a number does: leading white
-// space, a sign, digits; what follows does not count. What is no number is 0, and
-// so is what lies before 1970.
+// phpInt reads a number as the seed's PHP did to compare it with a number: leading
+// white space, a sign, digits; what follows does not count. What is no number is
+// 0 (PHP 8 compares it as a text and waits), and so is what lies before 1970.
 func phpInt(s string) int64 {
 	s = strings.TrimLeft(s, " \t\n\r\v\f")
 	s = strings.TrimPrefix(s, "+")

@@ -23,7 +23,18 @@ type seen struct {
 		ID   []byte
 		Time string
 	}
+	Chat struct {
+		Publishes bool
+		// Text: msg is no array.
+		Text bool
+		Msg  []byte
+		// Numeric: timestamp is a number; Waits: the second chatNow is not newer.
+		Numeric, Waits bool
+	}
 }
+
+// chatNow is when the chat's file was written, for PHP.
+const chatNow = 1795242560
 
 // php is a PHP on the command line that answers line by line.
 type php struct {

@@ -118,7 +118,7 @@ func TestRandomQueriesAreReadAsPHPReadsThem(t *testing.T) {
 // that it may.
 func TestPHPSeesARequestAsOnTheCommandLine(t *testing.T) {
 	p, address := startPHP(t), startPHPServer(t)
-	for _, query := range hostile {
+	for _, query := range slices.Concat(hostile, hostileChats()) {
 		if strings.ContainsAny(query, "# ñ") {
 			continue // PHP's own little server cuts at the first and hangs up at the others
 		}
@@ -136,6 +136,7 @@ func TestPHPSeesARequestAsOnTheCommandLine(t *testing.T) {
 			t.Errorf("%.60q: a request is %s, on the command line %s", query, body, line)
 		}
 		agrees(t, query, decode(t, body))
+		agreesOnChat(t, query, decode(t, body))
 	}
 }
 

@@ -1,5 +1,5 @@
 <?php
-// What the seed's comet.php sees of a query, as JSON. On the command line it
+// What the seeds' comet.php and backend.php see of a query, as JSON. On the command line it
 // reads requests, one a line in base64; behind a web server it is the request.
 error_reporting(0);
 
@@ -11,7 +11,17 @@ function seen(array $get, $publish): string {
             $answer['subscribed'][] = ['id' => base64_encode((string)$key), 'time' => (string)(integer)$value];
         }
     }
-    return json_encode($answer);
+    return json_encode($answer + ['chat' => chat($get)]);
+}
+
+// backend.php, in its own words.
+function chat(array $get): array {
+    $msg = isset($get['msg']) ? $get['msg'] : '';
+    $lastmodif = isset($get['timestamp']) ? $get['timestamp'] : 0;
+    return [
+        'publishes' => $msg != '', 'text' => is_string($msg), 'msg' => is_string($msg) ? base64_encode($msg) : '',
+        'numeric' => is_numeric($lastmodif), 'waits' => 1795242560 <= $lastmodif,
+    ];
 }
 
 if (PHP_SAPI !== 'cli') {
