@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +27,11 @@ type rig struct {
 	// fanouts counts the publishes whose last receiver has written.
 	fanouts      atomic.Int64
 	stop, retire chan struct{}
+	// change, if there is one, has the last word on each hold.
+	change func(*hold.Hold)
 }
+
+const heartbeat = 20 * time.Second
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
@@ -57,25 +62,45 @@ func (r *rig) publish(channel, data string) {
 	}
 }
 
-// hold reads a request, in the novcomet dialect where the path says so.
+// say publishes what the file of a chat holds from now on.
+func (r *rig) say(text string) {
+	r.Helper()
+	draft := hub.Draft{Channel: "chat", Data: []byte(text), ContentType: "text/plain", State: true, Kept: true}
+	if _, err := r.hub.Publish(context.Background(), []hub.Draft{draft}); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// hold reads a request, in the dialect that the path says.
 func (r *rig) hold(req *http.Request) *hold.Hold {
 	r.Helper()
-	name := "native"
-	if req.URL.Path == "/comet.php" {
-		name = "novcomet"
+	name, options := "native", dialect.Options{JSONP: true, Heartbeat: heartbeat}
+	switch first, _, _ := strings.Cut(req.URL.Path[1:], "/"); first {
+	case "comet.php":
+		name, options = "novcomet", dialect.Options{}
+	case "backend.php":
+		name, options = "filechat", dialect.Options{Channels: []string{"chat"}}
+	case "doorbell":
+		name, options = "doorbell", dialect.Options{}
 	}
-	d, _ := dialect.New(name, dialect.Options{})
+	d, err := dialect.New(name, options)
+	if err != nil {
+		r.Fatal(err)
+	}
 	ask, err := d.Read(req)
 	if err != nil {
 		r.Fatal(err)
 	}
 	h := &hold.Hold{
 		Hub: r.hub, Channels: ask.Channels, Since: ask.Since, Answer: ask.Answer,
-		Wait: 25 * time.Second, Heartbeat: 20 * time.Second,
+		Wait: 25 * time.Second, Heartbeat: heartbeat,
 		Ends: hold.Ends{Stop: r.stop, Retire: r.retire},
 	}
 	if ask.Wait != dialect.Default {
 		h.Wait = ask.Wait
+	}
+	if r.change != nil {
+		r.change(h)
 	}
 	return h
 }
