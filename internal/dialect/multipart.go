@@ -52,6 +52,8 @@ func (m multipart) Events(d *hub.Delivery) []byte {
 	}
 	for _, e := range d.Events {
 		switch {
+		case m.onlyData && len(e.Data) == 0:
+			continue // a touch is no picture, and would take the last one's place
 		case m.onlyData && bytes.Contains(e.Data, []byte(boundary)):
 			continue // somebody who reads also publishes, and tries to forge a part
 		case m.onlyData:
