@@ -24,25 +24,38 @@ func (a *App) warnOfRewrites() {
 	}
 }
 
-// cometPaths returns the path matchers of all routes that lead to comet.
-func cometPaths(routes caddyhttp.RouteList) (paths []caddyhttp.MatchPath) {
+// cometPaths returns the path matchers of all routes that lead to comet. Where
+// comet itself has none, as in the handle recipe, those around it count.
+func cometPaths(routes caddyhttp.RouteList) []caddyhttp.MatchPath {
+	paths, _ := pathsToComet(routes)
+	return paths
+}
+
+func pathsToComet(routes caddyhttp.RouteList) (paths []caddyhttp.MatchPath, found bool) {
 	for _, route := range routes {
+		var own bool
 		for _, handler := range route.Handlers {
 			switch h := handler.(type) {
 			case *Comet:
-				for _, set := range route.MatcherSets {
-					for _, m := range set {
-						if path, ok := m.(*caddyhttp.MatchPath); ok {
-							paths = append(paths, *path)
-						}
-					}
-				}
+				found, own = true, true
 			case *caddyhttp.Subroute:
-				paths = append(paths, cometPaths(h.Routes)...)
+				inner, ok := pathsToComet(h.Routes)
+				paths, found = append(paths, inner...), found || ok
+				own = own || ok && len(inner) == 0
+			}
+		}
+		if !own {
+			continue
+		}
+		for _, set := range route.MatcherSets {
+			for _, m := range set {
+				if path, ok := m.(*caddyhttp.MatchPath); ok {
+					paths = append(paths, *path)
+				}
 			}
 		}
 	}
-	return paths
+	return paths, found
 }
 
 // hiddenByRewrite walks routes in the order in which they run, and reports

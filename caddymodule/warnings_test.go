@@ -24,6 +24,8 @@ func TestWarningsAtStart(t *testing.T) {
 		{"rewrite", "", site("rewrite /old /new\ncomet /comet/*"), []string{rewrites}},
 		{"rewrite to comet", "", site("rewrite /clock.php /comet/time?as=frame&callback=parent.tick\ncomet /comet/*"), nil},
 		{"rewrite to another comet", "", site("rewrite /old /new/x\ncomet /comet/*\ncomet /new/*"), []string{shared}},
+		{"rewrite to comet in a handle", "", site("rewrite /clock.php /comet/time\nhandle /comet/* {\ncomet\n}"), nil},
+		{"rewrite past comet in a handle", "", site("handle /app/* {\nrewrite /app/index.php\ncomet /app/comet/*\n}"), []string{rewrites}},
 		{"in a route", "", site("route {\nrewrite * /index.php\ncomet /comet/*\n}"), []string{rewrites}},
 		{"the handle recipe", "", site("handle /comet/* {\ncomet\n}\nhandle {\ntry_files {path} /index.php\nrespond ok\n}"), nil},
 		{"php_fastcgi comes later", "", site("comet /comet/*\nphp_fastcgi 127.0.0.1:1"), nil},
