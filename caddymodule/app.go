@@ -79,6 +79,8 @@ type hubUse struct {
 	// of is the hub whose namespace this is, nil for most. It has that hub's
 	// limit of holds.
 	of *hubUse
+	// keep is what a directive set for the event variables of the namespace.
+	keep *Keep
 }
 
 // limitsInForce are the hub's limits.
@@ -183,25 +185,24 @@ func (a *App) serve(name string, settings Settings, watches []Watch) (*hubUse, e
 
 // doorbells returns the namespace of a hub's event variables: a hub of its own,
 // so that numbers neither push out other channels nor are pushed out by them.
-func (a *App) doorbells(of *hubUse, keep *Keep) (*hubUse, error) {
-	settings, err := keep.settings(of.settings)
-	if err != nil {
-		return nil, err
-	}
+func (a *App) doorbells(of *hubUse, keep *Keep) (use *hubUse, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	name := of.hub.name + "/doorbell" // no hub has such a name by itself
-	use := a.uses[name]
-	switch {
-	case use == nil:
+	if use = a.uses[name]; use == nil {
 		if use, err = a.use(name); err != nil {
 			return nil, err
 		}
-		use.of, use.settings = of, settings
-	case *use.settings.History != *settings.History || use.settings.MaxChannels != settings.MaxChannels:
+		use.of = of
+	}
+	switch {
+	case use.keep == nil:
+		use.keep = keep
+	case keep != nil && *keep != *use.keep:
 		return nil, fmt.Errorf("keep is not the same as elsewhere for the same hub %s: set it once", of.hub.name)
 	}
-	return use, nil
+	use.settings, err = use.keep.settings(of.settings)
+	return use, err
 }
 
 // use returns the generation's use of a hub, new if need be.

@@ -146,17 +146,19 @@ func (s Settings) heartbeat() time.Duration {
 type Keep struct {
 	// For how long after it was set. Default: 10m.
 	Age caddy.Duration `json:"age,omitempty"`
-	// How many there may be, set or waited for. For a new one the one that was
-	// set longest ago is forgotten. Default: 100000.
+	// How many there may be, set or waited for, 100 million at most. For a new
+	// one the one that was set longest ago is forgotten. Default: 100000.
 	Count int `json:"count,omitempty"`
 }
 
 const (
 	defaultKeepAge   = 10 * time.Minute
 	defaultKeepCount = 100_000
-	// keepBytes is what an event variable counts in a history: no data, and the
-	// number as the channel's name.
-	keepBytes = 512
+	maxKeepCount     = 100_000_000
+	// keepBytes is room for one event variable in the history, and not for two: no
+	// data, and the number as the channel's name. So one that is set again and
+	// again takes no room of the others.
+	keepBytes = 320
 )
 
 // settings returns the settings of a hub for event variables; the rest is as in
@@ -172,7 +174,10 @@ func (k *Keep) settings(base Settings) (Settings, error) {
 	if age < time.Second {
 		return base, fmt.Errorf("keep %s: at least 1s, or who asks a moment later waits for ever", age)
 	}
-	base.History = &History{Count: 1, Age: caddy.Duration(age)}
+	if count > maxKeepCount {
+		return base, fmt.Errorf("keep %d: %d are the most", count, maxKeepCount)
+	}
+	base.History = &History{Count: 1, Age: caddy.Duration(age), Bytes: keepBytes}
 	base.MaxChannels = count
 	base.MaxHistory = int64(count) * keepBytes
 	return base, nil
