@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -45,6 +46,9 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 			writeJSON(w, http.StatusOK, currentStatus())
 		}
 		return nil
+	}
+	if unescaped, err := url.PathUnescape(name); err == nil {
+		name = unescaped // the namespace default/doorbell is written default%2Fdoorbell
 	}
 	h, ok := findHub(name)
 	if !ok {

@@ -138,15 +138,17 @@ func (a admin) hub(fl caddycmd.Flags) (string, error) {
 	if err := a.do(http.MethodGet, "/comet/", nil, nil, &s); err != nil {
 		return "", err
 	}
-	switch len(s.Hubs) {
+	var names []string
+	for _, h := range s.Hubs {
+		if !strings.Contains(h.Hub, "/") { // no namespace, which is meant only where it is named
+			names = append(names, h.Hub)
+		}
+	}
+	switch len(names) {
 	case 0:
 		return "", errors.New("the running configuration uses no hub: it has no comet directive")
 	case 1:
-		return s.Hubs[0].Hub, nil
-	}
-	names := make([]string, len(s.Hubs))
-	for i, h := range s.Hubs {
-		names[i] = h.Hub
+		return names[0], nil
 	}
 	return "", fmt.Errorf("there are several hubs; choose one with --hub: %s", strings.Join(names, ", "))
 }
