@@ -309,6 +309,7 @@ func parseComet(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // UnmarshalCaddyfile reads the directive; see parseComet for the syntax.
 func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
+	line := *d
 	a := d.RemainingArgs()
 	if err := matcherFirst(d, "comet", a); err != nil {
 		return err
@@ -323,7 +324,7 @@ func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	default:
 		return d.Errf("comet takes one dialect, not %d words; the hub goes into the block: hub %s", len(a), a[1])
 	}
-	return options{
+	err := options{
 		"hub":            text(&c.Hub),
 		"channel":        channelOption(&c.Channels),
 		"keep":           keepOption(&c.Keep),
@@ -334,6 +335,13 @@ func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"answer_publish": flag(&c.AnswerPublish),
 		"jsonp":          flag(&c.JSONP),
 	}.parse(d, "comet")
+	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return line.WrapErr(err)
+	}
+	return nil
 }
 
 // matcherFirst reports a matcher that stands behind another word: Caddy takes

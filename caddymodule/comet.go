@@ -119,34 +119,71 @@ func (c *Comet) Provision(ctx caddy.Context) error {
 }
 
 func (c *Comet) provision(where string) (err error) {
-	settings := Settings{Hold: c.Hold, MaxHolds: c.MaxHolds, MaxChannels: c.MaxChannels}
-	if c.use, err = c.app.serve(c.Hub, settings, c.Watch); err != nil {
+	if c.use, err = c.app.serve(c.Hub, c.settings(), c.Watch); err != nil {
 		return err
 	}
 	c.use.directives = append(c.use.directives, where)
-	switch {
-	case c.Dialect == "doorbell":
+	if err := c.speak(c.use.settings.heartbeat()); err != nil {
+		return err
+	}
+	if c.Dialect == "doorbell" {
 		if c.use, err = c.app.doorbells(c.use, c.Keep); err != nil {
 			return err
 		}
 		c.publish = setVariable{c.use.hub}
-	case c.Keep != nil:
+	}
+	return nil
+}
+
+func (c *Comet) settings() Settings {
+	return Settings{Hold: c.Hold, MaxHolds: c.MaxHolds, MaxChannels: c.MaxChannels}
+}
+
+// check reports what is wrong with the directive by itself, whatever else there
+// is: a Caddyfile's mistake is told with its line then.
+func (c *Comet) check() error {
+	trial := *c
+	trial.Dialect = or(c.Dialect, nativeDialect)
+	if err := trial.settings().check(); err != nil {
+		return err
+	}
+	if _, err := trial.Keep.settings(Settings{}); err != nil {
+		return err
+	}
+	return trial.speak(0)
+}
+
+// speak makes the dialect, and what publishes in the site's place.
+func (c *Comet) speak(heartbeat time.Duration) (err error) {
+	patient := c.Dialect == "filechat" || c.Dialect == "doorbell"
+	switch {
+	case c.Keep != nil && c.Dialect != "doorbell":
 		return errors.New("keep is for the dialect doorbell; the history option says what channels keep")
-	case c.Dialect == "filechat":
+	case c.Hold != 0 && patient:
+		return fmt.Errorf("hold: who speaks %s waits for as long as it takes; take it out", c.Dialect)
+	case len(c.Watch) > 0 && c.Dialect == "doorbell":
+		return errors.New("watch: no file sets an event variable; move it to the directive whose clients are to hear of the file")
+	case len(c.Channels) > maxFixed:
+		return fmt.Errorf("channel: %d names are too many; %d are the most", len(c.Channels), maxFixed)
+	case len(c.Channels) == 0:
+		c.Channels = nil
+	}
+	if c.Dialect == "filechat" {
 		if err := c.chatChannel(); err != nil {
 			return err
 		}
 	}
-	if c.AnswerPublish {
-		if c.publish, err = newFilePublisher(c.Dialect, c.Watch, c.logger); err != nil {
-			return err
-		}
-	}
 	c.dialect, err = dialect.New(c.Dialect, dialect.Options{
-		AnswerPublish: c.AnswerPublish, Channels: c.Channels, JSONP: c.JSONP, Heartbeat: c.use.settings.heartbeat(),
+		AnswerPublish: c.AnswerPublish, Channels: c.Channels, JSONP: c.JSONP, Heartbeat: heartbeat,
 	})
+	if err == nil && c.AnswerPublish {
+		c.publish, err = newFilePublisher(c.Dialect, c.Watch, c.Channels, c.logger)
+	}
 	return err
 }
+
+// maxFixed is how many channels a directive may name.
+const maxFixed = 1000
 
 // chatChannel checks the watches of a filechat, and takes the channel from the
 // only one where none is named.
@@ -180,13 +217,20 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 		forEveryone(w.Header())
 	}
 	if r.Method == http.MethodOptions {
-		w.Header().Set("Allow", c.allowed())
+		w.Header().Set("Allow", strings.Join(c.methods(), ", "))
+		if ask.Public {
+			preflight(w.Header(), c.methods())
+		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && (ask.Publish == "" || r.Method != http.MethodPost) {
-		w.Header().Set("Allow", c.allowed())
-		return c.refuse(w, "method", http.StatusMethodNotAllowed, "this address is for listening, by GET; publishing goes to comet_publish")
+	if !slices.Contains(c.methods(), r.Method) {
+		w.Header().Set("Allow", strings.Join(c.methods(), ", "))
+		text := "this address is for listening, by GET; publishing goes to comet_publish"
+		if c.Dialect == "doorbell" {
+			text = "GET waits until the event variable is set, POST sets it"
+		}
+		return c.refuse(w, "method", http.StatusMethodNotAllowed, text)
 	}
 	if err != nil {
 		var bad *dialect.Error
@@ -200,6 +244,11 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 			return c.refuse(w, "origin", http.StatusForbidden, text)
 		}
 	}
+	if r.Method == http.MethodPost {
+		// Sets an event variable, whatever body comes or does not come with it.
+		c.publish.publish(w, r, ask.Publish, nil)
+		return nil
+	}
 	if status, text := drain(w, r); status != 0 {
 		return c.refuse(w, "request", status, text)
 	}
@@ -210,11 +259,11 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	return c.hold(w, r, ask)
 }
 
-func (c *Comet) allowed() string {
+func (c *Comet) methods() []string {
 	if c.Dialect == "doorbell" {
-		return "GET, HEAD, POST, OPTIONS"
+		return []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions}
 	}
-	return "GET, HEAD, OPTIONS"
+	return []string{http.MethodGet, http.MethodHead, http.MethodOptions}
 }
 
 // forEveryone lets pages of any other site read an answer that is as public as
@@ -222,6 +271,13 @@ func (c *Comet) allowed() string {
 func forEveryone(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+}
+
+// preflight lets a page of another site send any of the methods with any body:
+// its browser asks first, where the body's type is not one that a form has.
+func preflight(h http.Header, methods []string) {
+	h.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
+	h.Set("Access-Control-Allow-Headers", "*")
 }
 
 // foreign says why a page of another site may not read the answer, which its
@@ -235,7 +291,7 @@ func foreign(w http.ResponseWriter, r *http.Request) string {
 	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
 		return ""
 	}
-	return "the page's origin is not this site, so its browser would not let it read the answer; the site's Caddyfile lets it by: header Access-Control-Allow-Origin <origin>"
+	return "the page's origin is not this site, so its browser would not let it read the answer; the site's Caddyfile lets it by: header Access-Control-Allow-Origin <origin> (a line of its own: a block that also removes headers sets it too late)"
 }
 
 // hold waits with the request and keeps the books.

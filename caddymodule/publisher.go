@@ -21,22 +21,18 @@ import (
 // writes the file of a channel, as the site's PHP would. That the file stays in
 // the directory is what os.Root sees to.
 type filePublisher struct {
-	dir string
-	// prefix and suffix of the file's name, with the channel in between where
-	// the watch has a star.
-	prefix, suffix string
-	star           bool
+	watch source.Watch
 	// writes: the data is the file's new content, and the answer has none.
 	writes bool
 	logger *zap.Logger
 }
 
-func newFilePublisher(dialect string, watches []Watch, logger *zap.Logger) (*filePublisher, error) {
+func newFilePublisher(dialect string, watches []Watch, channels []string, logger *zap.Logger) (*filePublisher, error) {
 	what, example := source.Touches, "watch /run/comet/*.comet"
 	switch dialect {
 	case "novcomet":
-	case "filechat":
-		what, example = source.Content, "watch /srv/www/data.txt content"
+	case "filechat": // which has one channel
+		what, example = source.Content, "watch /srv/www/"+channels[0]+".txt content"
 	default:
 		return nil, fmt.Errorf("answer_publish: the dialect %s has no publish requests", dialect)
 	}
@@ -45,26 +41,40 @@ func newFilePublisher(dialect string, watches []Watch, logger *zap.Logger) (*fil
 		if err != nil {
 			return nil, err
 		}
-		prefix, suffix, star := strings.Cut(filepath.Base(w.Glob), "*")
-		if w.What == what && (star || dialect == "filechat") {
-			return &filePublisher{w.Dir(), prefix, suffix, star, what == source.Content, logger}, nil
+		fits := strings.Contains(w.Glob, "*")
+		if len(channels) > 0 {
+			_, fits = fileOf(w, channels[0])
+		}
+		if w.What == what && fits {
+			return &filePublisher{w, what == source.Content, logger}, nil
 		}
 	}
 	return nil, fmt.Errorf("answer_publish needs the file that it is to change: add a line such as %s", example)
+}
+
+// fileOf returns the name of the file in the watch's directory that feeds the
+// channel, and whether there is one.
+func fileOf(w source.Watch, channel string) (base string, ok bool) {
+	prefix, suffix, star := strings.Cut(filepath.Base(w.Glob), "*")
+	base = prefix + suffix
+	if star {
+		base = prefix + channel + suffix
+	}
+	name, ok := w.Channel(base)
+	return base, ok && name == channel
 }
 
 // publish implements [publisher] and answers as the seeds' PHP does: a touch with
 // true or false, a written message with nothing. The dialect has checked the
 // channel's name.
 func (p *filePublisher) publish(w http.ResponseWriter, _ *http.Request, channel string, data []byte) {
-	base := p.prefix + p.suffix
-	if p.star {
-		base = p.prefix + channel + p.suffix
+	err := fmt.Errorf("no file of %s has the name of this channel", p.watch.Glob)
+	if base, ok := fileOf(p.watch, channel); ok {
+		err = p.change(base, data)
 	}
-	err := p.change(base, data)
 	if err != nil {
 		p.logger.Error("publishing by a file failed; the directory must exist and be writable for this process",
-			zap.String("directory", p.dir), zap.Error(err))
+			zap.String("directory", p.watch.Dir()), zap.Error(err))
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -81,7 +91,7 @@ func (p *filePublisher) publish(w http.ResponseWriter, _ *http.Request, channel 
 }
 
 func (p *filePublisher) change(base string, data []byte) error {
-	root, err := os.OpenRoot(p.dir)
+	root, err := os.OpenRoot(p.watch.Dir())
 	if err != nil {
 		return err
 	}
@@ -120,13 +130,16 @@ type setVariable struct{ hub *sharedHub }
 func (s setVariable) publish(w http.ResponseWriter, r *http.Request, number string, _ []byte) {
 	_, err := s.hub.Publish(context.WithoutCancel(r.Context()), []hub.Draft{{Channel: number, Source: "doorbell"}})
 	if err != nil {
-		status := http.StatusInternalServerError
+		status, text := http.StatusInternalServerError, err.Error()
 		if errors.Is(err, hub.ErrTooManyChannels) || errors.Is(err, hub.ErrClosed) {
 			w.Header().Set("Retry-After", "3")
 			status = http.StatusServiceUnavailable
 		}
+		if errors.Is(err, hub.ErrTooManyChannels) {
+			text = "as many event variables as may be are waited for; raise the count of keep"
+		}
 		metrics().denied.WithLabelValues(s.hub.name, "limit").Inc()
-		writeText(w, status, err.Error())
+		writeText(w, status, text)
 		return
 	}
 	writeText(w, http.StatusOK, "set")
