@@ -354,3 +354,24 @@ func TestMaxHoldsBoundsWhoWaitsForEventVariables(t *testing.T) {
 	send(plain, "POST", url, "").wants(t, 200, "set")
 	receive(t, waiting).wants(t, 200, "doorbell(1);")
 }
+
+// TestWhatIsOnlyValidatedLeavesNoNamespace, nor does a configuration that fails.
+func TestWhatIsOnlyValidatedLeavesNoNamespace(t *testing.T) {
+	name := unique("validated")
+	globals := "comet {\nhub " + name + "\n}"
+	site := "http://SITE {\nbind 127.0.0.1\ncomet /d/* doorbell {\nhub " + name + "\nkeep 7\n}\n"
+	s := start(t, globals, site+"}")
+	h, _ := findHub(name + "/doorbell")
+	for _, block := range []string{"keep 8", "keep 8\n}\ncomet doorbell {\nhub nosuchhub", "keep 8\n}\ncomet /e/* doorbell {\nhub " + name + "\nkeep 9"} {
+		config := strings.ReplaceAll(strings.Replace(site, "keep 7", block, 1)+"}", "SITE", s.site)
+		if err := validate(t, globals, config); (err == nil) != (block == "keep 8") {
+			t.Errorf("%q: %v", block, err)
+		}
+		if block != "keep 8" && s.load(globals, config) == nil {
+			t.Errorf("%q was loaded", block)
+		}
+		if n, _ := hubs.References(name + "/doorbell"); n != 1 || h.Limits().Channels != 7 {
+			t.Errorf("%q: %d references, %+v", block, n, h.Limits())
+		}
+	}
+}

@@ -81,6 +81,17 @@ func TestValidateFindsEveryMistake(t *testing.T) {
 		{"answer_publish with lines", "", ":1 {\ncomet novcomet {\nwatch /run/c/*.c lines\nanswer_publish\n}\n}", `answer_publish needs the file`},
 		{"answer_publish in native", "", ":1 {\ncomet {\nwatch /run/c/*.c\nanswer_publish\n}\n}", `answer_publish: the dialect native has no publish requests`},
 
+		{"answer_publish of a chat", "", ":1 {\ncomet filechat {\nchannel b\nwatch /srv/*.txt content\nanswer_publish\n}\n}", ""},
+
+		// event variables
+		{"doorbell", "", ":1 {\ncomet doorbell {\nkeep 100 1m\n}\n}", ""},
+		{"doorbell: no hub where some are declared", two, ":1 {\ncomet doorbell\n}", `no hub is named, and hubs are declared in the global options: add one of forum, shop`},
+		{"doorbell: of two hubs", two, ":1 {\ncomet /a doorbell {\nhub shop\nkeep 5\n}\ncomet /b doorbell {\nhub forum\nkeep 6\n}\n}", ""},
+		{"doorbell: keep differs", "", ":1 {\ncomet /a doorbell {\nkeep 5m\n}\ncomet /b doorbell {\nkeep 6m\n}\n}", `keep is not the same as elsewhere for the same hub default: set it once`},
+		{"doorbell: keep set once", "", ":1 {\ncomet /a doorbell {\nkeep 5m\n}\ncomet /b doorbell\n}", ``},
+		{"a namespace is no hub", two, ":1 {\ncomet /a doorbell {\nhub shop\n}\ncomet /b {\nhub shop/doorbell\n}\n}", `hub "shop/doorbell" is not declared`},
+		{"nor one to publish in", two, "http:// {\nbind unix//run/x.sock\ncomet /a doorbell {\nhub shop\n}\ncomet_publish shop/doorbell\n}", `hub "shop/doorbell" is not declared`},
+
 		// the door for publishers
 		{"tenants: a port without key", two, "http://127.0.0.1:2020 {\nbind 127.0.0.1\ncomet_publish shop\n}", `comet_publish on 127.0.0.1:2020: hubs are declared, and every user of this machine reaches a port, so each tenant needs a Unix socket (bind unix//run/comet/shop-publish/publish.sock|0660) or a key`},
 		{"tenants: a port with a key", two, "http://127.0.0.1:2020 {\nbind 127.0.0.1\ncomet_publish shop {\nkey 0123456789abcdef\n}\n}", ""},
@@ -117,6 +128,18 @@ func TestValidateFindsMistakesInJSON(t *testing.T) {
 		{"a hub that is null", app, `{"hubs":{"a":null}}`, ``},
 		{"durations as text", app, `{"hold":"25s","heartbeat":"1m","history":{"age":"2h"}}`, ``},
 		{"an unknown dialect", handler, `{"handler":"comet","dialect":"nativ"}`, `dialect "nativ" is not known; did you mean "native"?`},
+		{"a channel with a control character", handler, `{"handler":"comet","dialect":"filechat","channels":["a\u0007"]}`, `it has the control character U+0007`},
+		{"a channel with a control character in native", handler, `{"handler":"comet","channels":["a\u0000"]}`, `has a character that is not allowed`},
+		{"an empty channel", handler, `{"handler":"comet","channels":[""]}`, `name is empty`},
+		{"no channels", handler, `{"handler":"comet","channels":[]}`, ``},
+		{"too many channels", handler, `{"handler":"comet","channels":["a"` + strings.Repeat(`,"a"`, 1000) + `]}`, `channel: 1001 names are too many; 1000 are the most`},
+		{"a negative count to keep", handler, `{"handler":"comet","dialect":"doorbell","keep":{"count":-1}}`, `keep: age and count cannot be negative`},
+		{"a negative age to keep", handler, `{"handler":"comet","dialect":"doorbell","keep":{"age":"-1s"}}`, `keep: age and count cannot be negative`},
+		{"too many to keep", handler, `{"handler":"comet","dialect":"doorbell","keep":{"count":36028797018963969}}`, `100000000 are the most`},
+		{"nothing to keep", handler, `{"handler":"comet","dialect":"doorbell","keep":{}}`, ``},
+		{"keep elsewhere", handler, `{"handler":"comet","keep":{}}`, `keep is for the dialect doorbell`},
+		{"an unknown thing to watch", handler, `{"handler":"comet","dialect":"filechat","watch":[{"glob":"/srv/a.txt","what":"contents"}]}`, `"contents" cannot be watched`},
+		{"a directive is told by its dialect and address", handler, `{"handler":"comet","dialect":"filechat"}`, `comet filechat on :1: dialect filechat: it follows one channel`},
 		{"a negative hold", handler, `{"handler":"comet","hold":-1}`, `hold cannot be negative`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
