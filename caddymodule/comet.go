@@ -317,7 +317,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 	defer held.Dec()
 
 	began := time.Now()
-	report, err := h.Serve(w, r)
+	report, err := h.Serve(w, ofVisitor(r))
 	if err != nil {
 		m.answered.WithLabelValues(append(labels, string(hold.Denied))...).Inc()
 		return c.refuse(w, "request", http.StatusBadRequest, err.Error())

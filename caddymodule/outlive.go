@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -41,4 +42,13 @@ func visitorOf(ctx context.Context) context.Context {
 		return visitor
 	}
 	return ctx
+}
+
+// ofVisitor returns a request that ends when its visitor hangs up: a hold must,
+// also where somebody put it inside a comet_backend.
+func ofVisitor(r *http.Request) *http.Request {
+	if visitor := visitorOf(r.Context()); visitor != r.Context() {
+		return r.WithContext(visitor)
+	}
+	return r
 }

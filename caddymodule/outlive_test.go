@@ -133,6 +133,20 @@ func TestAStreamEndsWithItsVisitor(t *testing.T) {
 	receive(t, ended)
 }
 
+// TestAHoldInsideEndsWithItsVisitor: a handle block puts comet there.
+func TestAHoldInsideEndsWithItsVisitor(t *testing.T) {
+	name := unique("inside")
+	s := start(t, "", "http://:PORT {\nbind 127.0.0.1\ncomet_backend {\npublish\n}\nhandle /comet/* {\ncomet\n}\n}")
+	c, _ := dial(t, s.site, "GET /comet/"+name+" HTTP/1.1\r\nHost: "+s.site+"\r\n\r\n")
+	held(t, defaultHub, name, 1)
+	began := time.Now()
+	c.Close()
+	held(t, defaultHub, name, 0)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it ended after %s", took)
+	}
+}
+
 // TestAStopDoesNotWaitForASiteWhoseVisitorIsGone, though there is no hold.
 func TestAStopDoesNotWaitForASiteWhoseVisitorIsGone(t *testing.T) {
 	working, done := make(chan struct{}), make(chan struct{})
