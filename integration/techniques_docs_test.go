@@ -16,13 +16,13 @@ import (
 	"testing"
 )
 
-// techniques is the Caddyfile of docs/techniques.md, with a real php-fpm behind
+// documentedSite is the Caddyfile of docs/techniques.md, with a real php-fpm behind
 // it and a door to publish.
-type techniques struct {
+type documentedSite struct {
 	dir, base, publish string
 }
 
-func newTechniques(t *testing.T) techniques {
+func newDocumentedSite(t *testing.T) documentedSite {
 	t.Helper()
 	dir := runDir(t)
 	site(t, dir)
@@ -33,11 +33,11 @@ func newTechniques(t *testing.T) techniques {
 	caddy(t, dir, "{\n\tauto_https off\n}\n"+documented(t, "techniques",
 		"example.com", "http://127.0.0.1:"+listen, "/srv/www/example", dir+"/www", "/run/comet/example", dir+"/run", "unix//run/php/php-fpm.sock", "unix/"+dir+"/fpm.sock")+
 		fmt.Sprintf("http://127.0.0.1:%s {\n\tbind 127.0.0.1\n\tcomet_publish\n}\n", publish))
-	return techniques{dir, "http://127.0.0.1:" + listen, "http://127.0.0.1:" + publish}
+	return documentedSite{dir, "http://127.0.0.1:" + listen, "http://127.0.0.1:" + publish}
 }
 
 // append publishes a line as PHP does.
-func (s techniques) append(t *testing.T, channel, line string) {
+func (s documentedSite) append(t *testing.T, channel, line string) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(s.dir, "run", channel+".jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s techniques) append(t *testing.T, channel, line string) {
 }
 
 // cursor is the hub's position.
-func (s techniques) cursor(t *testing.T) string {
+func (s documentedSite) cursor(t *testing.T) string {
 	t.Helper()
 	_, body := get(t, s.base+"/comet/orders?since=")
 	return regexp.MustCompile(`[0-9a-z]+\.\d+`).FindString(body)
@@ -59,7 +59,7 @@ func (s techniques) cursor(t *testing.T) string {
 // TestTheDocumentedRequestsAreAnsweredAsDocumented sends each and compares the
 // answer byte for byte, but for what is another each time.
 func TestTheDocumentedRequestsAreAnsweredAsDocumented(t *testing.T) {
-	s := newTechniques(t)
+	s := newDocumentedSite(t)
 	write(t, s.dir+"/run/news.comet", "")
 	write(t, s.dir+"/run/chat.txt", "hello")
 	until(t, "the chat to be read", func() bool { return strings.Contains(adminGet(t, s.dir, "/comet/default/chat"), `"history":1`) })
@@ -116,7 +116,7 @@ func TestTheDocumentedRequestsAreAnsweredAsDocumented(t *testing.T) {
 }
 
 // send sends a request that is written as on the wire.
-func (s techniques) send(t *testing.T, text string) *http.Response {
+func (s documentedSite) send(t *testing.T, text string) *http.Response {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	first := strings.Fields(lines[0])
@@ -163,7 +163,7 @@ func samples(before, after string) func(text string, whole bool) *regexp.Regexp 
 // TestTheDocumentedClientsWork runs each technique's lines of JavaScript in a
 // browser. Their show() keeps what it is given.
 func TestTheDocumentedClientsWork(t *testing.T) {
-	s := newTechniques(t)
+	s := newDocumentedSite(t)
 	own(t, s.dir+"/run") // PHP keeps its state there
 	chromium := browser(t)
 	open(t, chromium, "about:blank") // starts it
