@@ -94,7 +94,7 @@ func TestAForeverFrameComesBackByItselfAndLosesNothing(t *testing.T) {
 	grace_period 3s
 	comet {
 		heartbeat 1s
-		history 1000
+		history 1000 10m 16MiB
 	}
 }
 :%s {
