@@ -183,6 +183,8 @@ type client struct {
 	takes int
 	// stuck blocks writes until it is closed or the deadline has passed.
 	stuck chan struct{}
+	// breaks: the connection breaks when stuck is closed.
+	breaks bool
 }
 
 func newClient() *client { return &client{header: make(http.Header), takes: -1} }
@@ -204,6 +206,9 @@ func (c *client) Write(b []byte) (int, error) {
 		}
 		select {
 		case <-c.stuck:
+			if c.breaks {
+				return 0, errors.New("connection reset")
+			}
 		case <-late:
 			return 0, os.ErrDeadlineExceeded
 		}

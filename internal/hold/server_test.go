@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hold"
 )
@@ -27,6 +28,9 @@ func (r *rig) serveReal(http2 bool) (*httptest.Server, <-chan hold.Report) {
 			r.Error(err)
 		}
 		reports <- report
+		if report.Abort {
+			panic(http.ErrAbortHandler) // as the Caddy module does
+		}
 	}))
 	if server.EnableHTTP2 = http2; http2 {
 		server.StartTLS()
@@ -152,5 +156,124 @@ func TestAStoppedStreamsConnectionEndsCleanly(t *testing.T) {
 	}
 	if got := <-reports; got.Outcome != hold.Stopped {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// patientOver asks for a doorbell over a protocol of HTTP, and returns the
+// answer when its first sign of life is there.
+func (r *rig) patientOver(protocol string) (*http.Response, <-chan hold.Report) {
+	r.Helper()
+	r.change = func(h *hold.Hold) { h.Heartbeat = time.Millisecond }
+	server, reports := r.serveReal(protocol == "HTTP/2.0")
+	var resp *http.Response
+	var err error
+	if protocol == "HTTP/1.0" {
+		var conn net.Conn
+		if conn, err = net.Dial("tcp", server.Listener.Addr().String()); err != nil {
+			r.Fatal(err)
+		}
+		r.Cleanup(func() { _ = conn.Close() })
+		if _, err = io.WriteString(conn, "GET /doorbell/22482 HTTP/1.0\r\n\r\n"); err != nil {
+			r.Fatal(err)
+		}
+		resp, err = http.ReadResponse(bufio.NewReader(conn), nil)
+	} else {
+		resp, err = server.Client().Get(server.URL + "/doorbell/22482")
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = resp.Body.Close() })
+	if resp.Proto != protocol {
+		r.Fatalf("got %s", resp.Proto)
+	}
+	chunked := protocol == "HTTP/1.1"
+	if resp.StatusCode != http.StatusOK || resp.ContentLength != -1 || (len(resp.TransferEncoding) > 0) != chunked {
+		r.Errorf("got %+v", resp)
+	}
+	wantHeader(r.T, resp.Header)
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(resp.Body, first); err != nil || first[0] != '\n' {
+		r.Fatalf("got %q, %v", first, err)
+	}
+	return resp, reports
+}
+
+var protocols = []string{"HTTP/1.0", "HTTP/1.1", "HTTP/2.0"}
+
+func TestAPatientIsAnsweredBehindSignsOfLifeOverRealConnections(t *testing.T) {
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			r := newRig(t)
+			resp, reports := r.patientOver(protocol)
+			r.publish("22482", "")
+			body, err := io.ReadAll(resp.Body)
+			if err != nil || strings.TrimLeft(string(body), "\n") != "doorbell(22482);" {
+				t.Errorf("got %q, %v", body, err)
+			}
+			if got := <-reports; got.Outcome != hold.Event || got.Abort {
+				t.Errorf("got %+v", got)
+			}
+			r.wantHolds(0)
+		})
+	}
+}
+
+// An answer that breaks off must not look like a whole one; HTTP/1.0 has no way
+// to tell, but there is no answer in it.
+func TestAStopBreaksAPatientsConnectionOff(t *testing.T) {
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			resp, reports := r.patientOver(protocol)
+			close(r.stop)
+			body, err := io.ReadAll(resp.Body)
+			if strings.Trim(string(body), "\n") != "" || err == nil && protocol != "HTTP/1.0" {
+				t.Errorf("got %q, %v", body, err)
+			}
+			if got := <-reports; got.Outcome != hold.Stopped || !got.Abort {
+				t.Errorf("got %+v", got)
+			}
+			r.wantHolds(0)
+		})
+	}
+}
+
+func TestAStopAnswersAPatientThatHasNoSignOfLifeYet(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %v", http2), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			server, reports := r.serveReal(http2)
+			close(r.stop)
+			resp, err := server.Client().Get(server.URL + "/doorbell/22482")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.ContentLength != int64(len(body)) {
+				t.Errorf("got %d %q, %v", resp.StatusCode, body, err)
+			}
+			wantRetryAfter(t, resp.Header)
+			if got := <-reports; got.Outcome != hold.Stopped || got.Abort {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestAPatientThatHangsUpIsFreedOverRealConnections(t *testing.T) {
+	for _, protocol := range protocols[1:] {
+		t.Run(protocol, func(t *testing.T) {
+			r := newRig(t)
+			resp, reports := r.patientOver(protocol)
+			_ = resp.Body.Close()
+			if got := <-reports; got.Outcome != hold.ClientGone || got.Abort {
+				t.Errorf("got %+v", got)
+			}
+			r.wantHolds(0)
+		})
 	}
 }
