@@ -144,6 +144,7 @@ func parseBackend(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // UnmarshalCaddyfile reads the directive; see parseBackend for the syntax.
 func (b *Backend) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
+	line := *d
 	a := d.RemainingArgs()
 	if err := matcherFirst(d, "comet_backend", a); err != nil {
 		return err
@@ -156,11 +157,11 @@ func (b *Backend) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"piggyback": flag(&b.Piggyback),
 		"publish":   flag(&b.Publish),
 	}.parse(d, "comet_backend")
-	if err == nil {
-		err = b.check()
-	}
 	if err != nil {
-		return d.WrapErr(err)
+		return err
+	}
+	if err := b.check(); err != nil {
+		return line.WrapErr(err)
 	}
 	return nil
 }
