@@ -43,7 +43,7 @@ func TestAnEventVariableIsWaitedForAndStaysSet(t *testing.T) {
 	first, second := holding(url), holding(url+"?nocache=1")
 	held(t, bells, n, 2)
 	send(plain, "POST", url, "").wants(t, 200, "set\n")
-	for _, a := range []answer{receive(t, first), receive(t, second), get(url), get(url)} {
+	for _, a := range []answer{receive(t, first), receive(t, second), receive(t, holding(url)), receive(t, holding(url))} {
 		if a.wants(t, 200, ""); a.body != "doorbell("+n+");" {
 			t.Errorf("got %q", a.body)
 		}
@@ -57,7 +57,7 @@ func TestAnEventVariableIsWaitedForAndStaysSet(t *testing.T) {
 		}
 	}
 	send(plain, "POST", url, "").wants(t, 200, "set\n")
-	get(url).wants(t, 200, "doorbell("+n+");")
+	receive(t, holding(url)).wants(t, 200, "doorbell("+n+");")
 }
 
 // TestNumbersAreDigitsAsTheyWereWritten, and others are none.
@@ -66,7 +66,7 @@ func TestNumbersAreDigitsAsTheyWereWritten(t *testing.T) {
 	base := "http://" + s.site + "/doorbell/"
 	for _, n := range []string{strings.Repeat("9", 64), "0" + newNumber(), "000", newNumber()} {
 		send(plain, "POST", base+n, "").wants(t, 200, "set")
-		if a := get(base + n); a.body != "doorbell("+n+");" {
+		if a := receive(t, holding(base+n)); a.body != "doorbell("+n+");" {
 			t.Errorf("%s: %d %q %v", n, a.status, a.body, a.err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestWhatIsSentWithAPOSTIsIgnored(t *testing.T) {
 			n := newNumber()
 			_, r := dial(t, s.site, "POST /doorbell/"+n+" HTTP/1.1\r\nHost: 127.0.0.1\r\n"+body)
 			next(t, r, "POST").wants(t, 200, "set")
-			get("http://"+s.site+"/doorbell/"+n).wants(t, 200, "doorbell("+n+");")
+			receive(t, holding("http://"+s.site+"/doorbell/"+n)).wants(t, 200, "doorbell("+n+");")
 		})
 	}
 	n := newNumber()
@@ -185,8 +185,8 @@ func TestKeepIsACount(t *testing.T) {
 			t.Fatalf("%d %q", a.status, a.body)
 		}
 	}
-	get(base+"3").wants(t, 200, "doorbell(3);")
-	get(base+"4").wants(t, 200, "doorbell(4);")
+	receive(t, holding(base+"3")).wants(t, 200, "doorbell(3);")
+	receive(t, holding(base+"4")).wants(t, 200, "doorbell(4);")
 	second := holding(base + "2") // which is forgotten, and makes 3 go
 	held(t, ns, "2", 1)
 	third := holding(base + "3")
@@ -263,7 +263,7 @@ func TestDoorbellsOfOneHubShareTheirNumbersAndKeep(t *testing.T) {
 		}
 		n := newNumber()
 		send(plain, "POST", "http://"+s.site+"/a/"+n, "").wants(t, 200, "set")
-		get("http://"+s.site+"/b/"+n).wants(t, 200, "doorbell(")
+		receive(t, holding("http://"+s.site+"/b/"+n)).wants(t, 200, "doorbell(")
 	}
 }
 
@@ -278,7 +278,7 @@ func TestEventVariablesSurviveAReload(t *testing.T) {
 	held(t, bells, waited, 1)
 	for _, block := range []string{"", " {\nkeep 5m 10\n}"} {
 		s.reload("comet {\nhold 20s\n}", strings.Replace(ringing, " doorbell\n", " doorbell"+block+"\n", 1))
-		get(base+n).wants(t, 200, "doorbell(")
+		receive(t, holding(base+n)).wants(t, 200, "doorbell(")
 	}
 	if h, _ := findHub(bells); h.Limits().Channels != 10 || h.Limits().HistoryAge != 5*time.Minute {
 		t.Errorf("%+v", h.Limits())
@@ -290,7 +290,7 @@ func TestEventVariablesSurviveAReload(t *testing.T) {
 		t.Error("a namespace that no configuration mentions is served")
 	}
 	s.reload("", ringing)
-	get(base+n).wants(t, 200, "doorbell(")
+	receive(t, holding(base+n)).wants(t, 200, "doorbell(")
 }
 
 // TestTheNamespaceOfAHubEndsLikeAHub, after its keep.

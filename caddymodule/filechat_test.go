@@ -76,7 +76,7 @@ func TestAChatAnswersWhenItsFileIsNewer(t *testing.T) {
 	s := newChat(t)
 	s.say("before")
 	s.reload("", chatting)
-	first := get(s.since(0))
+	first := receive(t, holding(s.since(0)))
 	m := first.said(t)
 	if m.Msg != "before" || first.header.Get("Content-Type") != "application/json" || !strings.Contains(first.header.Get("Cache-Control"), "no-store") {
 		t.Errorf("got %+v %v", m, first.header)
@@ -89,7 +89,7 @@ func TestAChatAnswersWhenItsFileIsNewer(t *testing.T) {
 		t.Errorf("got %+v after %+v", one, m)
 	}
 	s.say("two") // in the same second, while nobody waits
-	if two := get(s.since(one.Timestamp)).said(t); two.Msg != "two" || two.Timestamp <= one.Timestamp {
+	if two := receive(t, holding(s.since(one.Timestamp))).said(t); two.Msg != "two" || two.Timestamp <= one.Timestamp {
 		t.Errorf("got %+v after %+v", two, one)
 	}
 }
@@ -139,7 +139,7 @@ func TestAnswerPublishWritesTheMessage(t *testing.T) {
 	if b, _ := os.ReadFile(s.file); string(b) != "hello <you> \xff" {
 		t.Errorf("the file has %q", b)
 	}
-	m := get(s.since(0)).said(t) // waits until the file was seen
+	m := receive(t, holding(s.since(0))).said(t) // waits until the file was seen
 	if m.Msg != "hello <you> \ufffd" {
 		t.Errorf("got %+v", m)
 	}
@@ -222,7 +222,7 @@ func TestAChatsHoldHasHeartbeatsAndNoEnd(t *testing.T) {
 	s := newChat(t)
 	s.say("old")
 	s.reload(globals, chatting)
-	m := get(s.since(0)).said(t)
+	m := receive(t, holding(s.since(0))).said(t)
 	res, err := plain.Get(s.since(m.Timestamp)) // returns with the first heartbeat
 	if err != nil {
 		t.Fatal(err)
