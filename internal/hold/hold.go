@@ -8,7 +8,6 @@
 package hold
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -108,9 +107,8 @@ type Report struct {
 // Serve holds the request until it is answered. The error is one that nothing
 // was written for: [hub.ErrTooManyNames] and others that the client can mend.
 func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
-	c := &conn{w: w, rc: http.NewResponseController(w), ctx: r.Context()}
 	if r.Method == http.MethodHead {
-		h.header(w)
+		dress(w.Header(), h.Answer, usual)
 		w.WriteHeader(http.StatusOK)
 		return Report{Outcome: Timeout}, nil
 	}
@@ -118,94 +116,43 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 		h.Wait = min(h.Wait, maxWaitHTTP3)
 		h.Heartbeat = min(h.Heartbeat, maxWaitHTTP3)
 	}
-	woken := make(waker, 1)
-	sub, err := h.Hub.Subscribe(hub.SubConfig{Channels: h.Channels, Since: h.Since, Waker: woken, Who: h.Who})
+	l := newWaiting(w, r, h.Answer)
+	c, b := h.course()
+	sub, err := h.Hub.Subscribe(hub.SubConfig{Channels: h.Channels, Since: h.Since, Waker: b, Who: h.Who})
 	switch {
 	case errors.Is(err, hub.ErrTooManyHolds), errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed):
-		return h.refuse(w, err), nil
+		status, body := h.Answer.Full(err.Error(), comeBack)
+		mood := away
+		if status != http.StatusOK {
+			mood = refusal
+		}
+		l.whole(status, mood, body)
+		return Report{Outcome: Denied}, nil
 	case err != nil:
 		return Report{}, err
 	}
-	defer sub.Close()
+	b.sub, b.answer, b.line = sub, h.Answer, l
+	return l.drive(c, h.Ends), nil
+}
+
+// course is the hold's way, and the part of it that all have in common.
+func (h *Hold) course() (course, *base) {
 	switch {
 	case h.Answer.Stream():
-		return h.stream(c, sub, woken), nil
+		c := &stream{heartbeat: h.Heartbeat}
+		return c, &c.base
 	case h.Answer.Patient():
-		return h.patient(c, sub, woken), nil
+		c := &patient{heartbeat: h.Heartbeat}
+		return c, &c.base
 	}
-	return h.poll(c, sub, woken), nil
-}
-
-// waker passes a delivery to the goroutine that waits. It has room for one: a
-// subscription is woken once for each time it was armed.
-type waker chan *hub.Delivery
-
-func (w waker) Wake(d *hub.Delivery) { w <- d }
-
-// rest ends the waiting of a subscription that was armed. What had come is
-// returned; else the position at which nothing had.
-func (w waker) rest(sub *hub.Sub) (*hub.Delivery, hub.Cursor) {
-	d, at := sub.Rest()
-	if d == nil {
-		select {
-		case d = <-w: // told just before
-		default:
-		}
-	}
-	return d, at
-}
-
-// conn is the client's side of a hold.
-type conn struct {
-	w   http.ResponseWriter
-	rc  *http.ResponseController
-	ctx context.Context
-	// slow: a write ended because it took too long.
-	slow bool
-	// sent is how many bytes were written.
-	sent int
-}
-
-// lost says why nothing more can be written.
-func (c *conn) lost() Outcome {
-	if c.slow {
-		return Slow
-	}
-	return ClientGone
-}
-
-// header sets what all answers have in common.
-func (h *Hold) header(w http.ResponseWriter) {
-	header := w.Header()
-	h.Answer.Header(header)
-	header.Set("Cache-Control", "no-store, no-transform")
-	header.Set("X-Accel-Buffering", "no")
-	header.Set("X-Content-Type-Options", "nosniff")
-}
-
-// refuse answers a client for whom there is no room.
-func (h *Hold) refuse(w http.ResponseWriter, reason error) Report {
-	status, body := h.Answer.Full(reason.Error(), comeBack)
-	h.header(w)
-	if status != http.StatusOK {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	}
-	setRetryAfter(w.Header())
-	writeOnce(w, status, body)
-	return Report{Outcome: Denied}
+	c := &poll{wait: h.Wait}
+	return c, &c.base
 }
 
 // setRetryAfter spreads those who were sent away together over some seconds.
 func setRetryAfter(header http.Header) {
 	seconds := int(comeBack/time.Second) - 1 + rand.IntN(3)
 	header.Set("Retry-After", strconv.Itoa(seconds))
-}
-
-func writeOnce(w http.ResponseWriter, status int, body []byte) bool {
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, err := w.Write(body)
-	return err == nil
 }
 
 // spread returns a random part of d.

@@ -15,56 +15,78 @@ var errStopping = errors.New("the server stops or starts anew; ask again")
 // for dead; the first of them commits the answer to be 200. So when the server
 // must end it, the answer is an error only where none has gone out; else it
 // breaks off.
-func (h *Hold) patient(c *conn, sub *hub.Sub, woken waker) Report {
-	begun := false
-	d := sub.Next()
-	heartbeat := time.NewTimer(h.Heartbeat)
-	defer heartbeat.Stop()
-	end := ending{stop: h.Ends.Stop}
-	defer end.close()
-	for d == nil {
-		select {
-		case d = <-woken:
-		case <-c.ctx.Done():
-			d, _ = woken.rest(sub)
-			d.Done()
-			return Report{Outcome: ClientGone}
-		case <-heartbeat.C:
-			if !begun {
-				begun = true
-				h.header(c.w)
-				c.w.WriteHeader(http.StatusOK)
-			}
-			if !c.send(h.Answer.Idle(hub.Cursor{})) {
-				d, _ = woken.rest(sub)
-				d.Done()
-				return Report{Outcome: c.lost()}
-			}
-			heartbeat.Reset(h.Heartbeat)
-		case <-end.stop:
-			end.begin(Stopped, StopSpread)
-		case <-end.now():
-			if d, _ = woken.rest(sub); d != nil {
-				continue
-			}
-			if begun {
-				return Report{Outcome: Stopped, Abort: true}
-			}
-			h.refuse(c.w, errStopping)
-			return Report{Outcome: Stopped}
-		}
-	}
-	// From here on the request no longer waits; it must not count as if.
-	sub.Close()
-	defer d.Done()
-	body := d.Encoded(h.Answer.Class(), h.Answer.Events)
-	if !begun {
-		h.header(c.w)
-		if !writeOnce(c.w, http.StatusOK, body) {
-			return Report{Outcome: ClientGone}
-		}
-	} else if !c.send(body) {
-		return Report{Outcome: c.lost()}
-	}
-	return answeredWith(d)
+type patient struct {
+	base
+	heartbeat time.Duration
+	beat      moment
+	// alive: a sign of life has gone out, or is.
+	alive bool
 }
+
+func (p *patient) begin() {
+	p.beat = in(p.heartbeat)
+	p.news()
+}
+
+func (p *patient) when() moment { return earlier(p.beat, p.end) }
+
+func (p *patient) news() {
+	if p.writing {
+		return
+	}
+	if d := p.look(); d != nil {
+		p.give(d)
+	}
+}
+
+func (p *patient) give(d *hub.Delivery) {
+	p.report.Outcome = outcomeOf(d)
+	if !p.alive {
+		p.whole(d, http.StatusOK, usual, p.encoded(d))
+		return
+	}
+	p.leave()
+	p.send(d, p.encoded(d), true)
+}
+
+func (p *patient) due() {
+	if p.writing {
+		return
+	}
+	if p.end == 0 || now() < p.end {
+		p.beat = in(p.heartbeat)
+		if !p.alive {
+			p.alive = true
+			p.line.head()
+		}
+		p.send(nil, p.answer.Idle(hub.Cursor{}), false)
+		return
+	}
+	if d, _ := p.rest(); d != nil {
+		p.give(d)
+		return
+	}
+	if p.alive {
+		p.report.Abort = true
+		p.finish(Stopped)
+		return
+	}
+	status, body := p.answer.Full(errStopping.Error(), comeBack)
+	p.whole(nil, status, refusal, body)
+}
+
+func (p *patient) flushed() {
+	if !p.sent() {
+		p.beat = in(p.heartbeat)
+		p.news()
+	}
+}
+
+func (p *patient) stop() {
+	if p.end == 0 {
+		p.hurry(Stopped, StopSpread)
+	}
+}
+
+// retire does nothing: such a client knows no end but an event.
+func (p *patient) retire() {}

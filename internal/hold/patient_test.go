@@ -239,6 +239,39 @@ func TestAStopLosesNoEventOfAPatient(t *testing.T) {
 	}
 }
 
+// While a sign of life is being written, the server's end and an event both come.
+func TestAnEventThatMeetsTheEndOfAPatientIsDelivered(t *testing.T) {
+	met := 0
+	for range 100 {
+		bubble(t, func(r *rig) {
+			c := newClient()
+			c.stuck = make(chan struct{})
+			h := r.serveTo(c, get("/doorbell/1"))
+			time.Sleep(heartbeat - hold.StopSpread/2)
+			close(r.stop)
+			time.Sleep(hold.StopSpread / 2)
+			synctest.Wait()
+			if c.status != http.StatusOK { // the end came first
+				close(c.stuck)
+				<-h.done
+				return
+			}
+			met++
+			time.Sleep(hold.StopSpread)
+			r.publish("1", "")
+			synctest.Wait()
+			close(c.stuck)
+			r.ended(h, hold.Event, 1)
+			wantRung(t, h, "1", 1)
+			r.wantHolds(0)
+			r.wantFanouts(1)
+		})
+	}
+	if met == 0 {
+		t.Error("they never met")
+	}
+}
+
 func TestASignOfLifeHidesNoEvent(t *testing.T) {
 	for range 200 {
 		bubble(t, func(r *rig) {

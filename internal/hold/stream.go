@@ -1,7 +1,7 @@
 package hold
 
 import (
-	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
@@ -10,174 +10,107 @@ import (
 // stream writes deliveries until the client or the server ends it. A delivery
 // that comes while another is being written waits in the hub's history, where it
 // may grow together with those after it.
-func (h *Hold) stream(c *conn, sub *hub.Sub, woken waker) Report {
-	h.header(c.w)
-	c.w.WriteHeader(http.StatusOK)
-	var report Report
+type stream struct {
+	base
+	heartbeat time.Duration
+	beat      moment
+	// size is how much was written.
+	size int
+	// prior is what stands in for a heartbeat, where the answer has none.
+	prior []byte
+}
 
-	d := sub.Next()
-	var at hub.Cursor
+func (s *stream) begin() {
+	s.line.head()
+	d, at := s.sub.Next(), hub.Cursor{}
 	if d == nil {
-		if d, at = woken.rest(sub); d != nil {
+		if d, at = s.rest(); d != nil {
 			at = hub.Cursor{} // behind the events, which are not written yet
 		}
 	}
-	if !c.send(h.Answer.Open(at)) {
-		d.Done()
-		report.Outcome = c.lost()
-		return report
-	}
-	heartbeat := time.NewTimer(h.Heartbeat)
-	defer heartbeat.Stop()
-	end := ending{stop: h.Ends.Stop, retire: h.Ends.Retire}
-	defer end.close()
-	// last is what stands in for a heartbeat.
-	var last []byte
-	repeats := h.Answer.Idle(at) == nil
+	s.inbox.Store(d)
+	s.part(nil, s.answer.Open(at), false)
+}
 
-	for {
-		if d != nil {
-			if repeats {
-				last = d.Encoded(h.Answer.Class(), h.Answer.Events)
-			}
-			if !c.deliver(h.Answer, d, &report) {
-				return report
-			}
-			if limit := h.Answer.Limit(); limit > 0 && c.sent >= limit {
-				c.send(h.Answer.Bye(d.Cursor, 0))
-				report.Outcome = Recycled
-				return report
-			}
-			heartbeat.Reset(h.Heartbeat)
-		}
-		if d = sub.Next(); d != nil && !end.due() {
-			continue
-		}
-		if d == nil {
-			select {
-			case d = <-woken:
-				continue
-			case <-c.ctx.Done():
-				d, _ = woken.rest(sub)
-				d.Done()
-				report.Outcome = ClientGone
-				return report
-			case <-heartbeat.C:
-				beat := last
-				if d, at = woken.rest(sub); !repeats {
-					beat = h.Answer.Idle(at)
-				}
-				if d == nil && !c.send(beat) {
-					report.Outcome = c.lost()
-					return report
-				}
-				heartbeat.Reset(h.Heartbeat)
-				continue
-			case <-end.stop:
-				end.begin(Stopped, StopSpread)
-			case <-end.retire:
-				end.begin(Retired, RetireSpread)
-			case <-end.now():
-				end.over = true
-			}
-			d, at = woken.rest(sub)
-		}
-		if !end.over {
-			continue
-		}
-		if d != nil {
-			at = d.Cursor
-			if !c.deliver(h.Answer, d, &report) {
-				return report
-			}
-		}
-		c.send(h.Answer.Bye(at, comeBack))
-		report.Outcome = end.outcome
-		return report
+func (s *stream) when() moment { return earlier(s.beat, s.end) }
+
+func (s *stream) news() {
+	if s.writing {
+		return
+	}
+	if d := s.look(); d != nil {
+		s.deliver(d)
 	}
 }
 
-// deliver writes a delivery and reports whether it went out; where it did not,
-// that is the outcome.
-func (c *conn) deliver(answer Answer, d *hub.Delivery, report *Report) bool {
-	written := c.send(d.Encoded(answer.Class(), answer.Events))
-	d.Done()
-	if !written {
-		report.Outcome = c.lost()
-		return false
+func (s *stream) deliver(d *hub.Delivery) {
+	b := s.encoded(d)
+	if s.repeats() {
+		s.prior = b
 	}
-	report.Events += len(d.Events)
-	return true
+	if limit := s.answer.Limit(); limit > 0 && s.size+len(b) >= limit {
+		s.report.Outcome = Recycled
+		s.part(d, with(b, s.answer.Bye(d.Cursor, 0)), true)
+		return
+	}
+	s.part(d, b, false)
 }
 
-// send writes and flushes, and reports whether the client still takes it. The
-// deadline is taken back each time: on HTTP/2 one that passes ends the stream
-// even while nothing is being written. A stream that never waits learns here
-// that its client is gone, should the middleware swallow the errors of writes.
-func (c *conn) send(b []byte) bool {
-	if c.ctx.Err() != nil {
-		return false
+func (s *stream) due() {
+	if s.writing {
+		return
 	}
-	began := time.Now()
-	_ = c.rc.SetWriteDeadline(began.Add(writeTimeout)) // not every writer has one
-	var err error
-	if len(b) > 0 {
-		_, err = c.w.Write(b)
-	}
-	if err == nil {
-		err = c.rc.Flush()
-	}
-	c.slow = err != nil && time.Since(began) >= writeTimeout
-	c.sent += len(b)
-	_ = c.rc.SetWriteDeadline(time.Time{})
-	return err == nil
-}
-
-// ending is a stream's own end, which the server began and which comes a random
-// while later.
-type ending struct {
-	// stop and retire are what to listen to, nil once heard.
-	stop, retire <-chan struct{}
-	timer        *time.Timer
-	outcome      Outcome
-	// over: the while has passed.
-	over bool
-}
-
-// begin sets the end within d. A stop that comes after a retirement hurries it.
-func (e *ending) begin(outcome Outcome, d time.Duration) {
-	e.retire = nil
-	if outcome == Stopped {
-		e.stop = nil
-	}
-	e.close()
-	e.outcome = outcome
-	e.timer = time.NewTimer(spread(d))
-}
-
-// due listens without waiting, for a stream that always has something to write.
-func (e *ending) due() bool {
-	select {
-	case <-e.stop:
-		e.begin(Stopped, StopSpread)
-	case <-e.retire:
-		e.begin(Retired, RetireSpread)
-	case <-e.now():
-		e.over = true
+	d, at := s.rest()
+	over := s.end != 0 && now() >= s.end
+	switch {
+	case over && d != nil:
+		s.part(d, with(s.encoded(d), s.answer.Bye(d.Cursor, comeBack)), true)
+	case over:
+		s.part(nil, s.answer.Bye(at, comeBack), true)
+	case d != nil:
+		s.deliver(d)
+	case s.repeats():
+		s.part(nil, s.prior, false)
 	default:
+		s.part(nil, s.answer.Idle(at), false)
 	}
-	return e.over
 }
 
-func (e *ending) now() <-chan time.Time {
-	if e.timer == nil {
-		return nil
-	}
-	return e.timer.C
+// repeats reports whether the last delivery stands in for a heartbeat.
+func (s *stream) repeats() bool { return s.answer.Idle(hub.Cursor{}) == nil }
+
+func (s *stream) part(d *hub.Delivery, b []byte, last bool) {
+	s.size += len(b)
+	s.send(d, b, last)
 }
 
-func (e *ending) close() {
-	if e.timer != nil {
-		e.timer.Stop()
+// flushed looks on. What is always there must not keep from the end.
+func (s *stream) flushed() {
+	if !s.sent() {
+		s.beat = in(s.heartbeat)
+		s.line.ring()
 	}
+}
+
+func (s *stream) stop() { s.hurryTo(Stopped, StopSpread) }
+
+func (s *stream) retire() {
+	if s.end == 0 {
+		s.hurryTo(Retired, RetireSpread)
+	}
+}
+
+// hurryTo sets the end. A stop that comes after a retirement hurries it.
+func (s *stream) hurryTo(why Outcome, d time.Duration) {
+	if !s.last && s.report.Outcome != Stopped {
+		s.hurry(why, d)
+	}
+}
+
+// with returns a and b as one.
+func with(a, b []byte) []byte {
+	if len(b) == 0 {
+		return a
+	}
+	return slices.Concat(a, b)
 }

@@ -1,0 +1,200 @@
+package hold
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+)
+
+// course is a hold in steps, each of which returns at once, so that it is the
+// same whoever drives it: a goroutine that waits for its sake, or a loop that
+// has thousands of them. Only one step runs at a time, but for what the hub
+// tells ([base.Wake]).
+//
+// A step may write once. Then nothing follows but flushed or lost, whatever else
+// happens meanwhile; a driver may also tell the course the rest, which ignores
+// what it cannot use.
+type course interface {
+	// begin is the first step.
+	begin()
+	// news looks at what there is, because the line was rung.
+	news()
+	// due says that the moment of when has come.
+	due()
+	// when is when due is next to be called, 0 for never.
+	when() moment
+	// flushed says that what was written last has gone out.
+	flushed()
+	// lost says why nothing more can be written.
+	lost(Outcome)
+	// stop says that the process ends, retire that a new configuration has taken
+	// over.
+	stop()
+	retire()
+}
+
+// line is where a course's answer goes. It takes one piece at a time.
+type line interface {
+	// whole is the answer from its first byte to its last.
+	whole(status int, mood mood, body []byte)
+	// head begins an answer of parts, with the next of them.
+	head()
+	// send is a part; last ends the answer with it.
+	send(part []byte, last bool)
+	// over ends the course, after the answer or without one.
+	over(Report)
+	// ring has news called soon, from any goroutine.
+	ring()
+}
+
+// mood is in what way the header of an answer differs from the usual.
+type mood uint8
+
+const (
+	usual mood = iota
+	// away sends the client away for a while.
+	away
+	// refusal is away, and the body is a sentence, not an answer.
+	refusal
+)
+
+// base is what all courses have in common.
+type base struct {
+	sub    *hub.Sub
+	answer Answer
+	line   line
+	// inbox is what the hub has told.
+	inbox atomic.Pointer[hub.Delivery]
+	// out is being written.
+	out *hub.Delivery
+	// writing: something is. last: it is the last.
+	writing, last bool
+	// end is when the course ends, 0 if only events end it.
+	end    moment
+	report Report
+}
+
+// Wake puts a delivery in the inbox. There is room for one: a subscription is
+// woken once for each time it was armed.
+func (b *base) Wake(d *hub.Delivery) {
+	b.inbox.Store(d)
+	b.line.ring()
+}
+
+// look returns what there is. If that is nothing, the hub will tell.
+func (b *base) look() *hub.Delivery {
+	if d := b.inbox.Swap(nil); d != nil {
+		return d
+	}
+	return b.sub.Next()
+}
+
+// rest ends the waiting. What had come is returned; else the position at which
+// nothing had.
+func (b *base) rest() (*hub.Delivery, hub.Cursor) {
+	d, at := b.sub.Rest()
+	if d == nil {
+		d = b.inbox.Swap(nil) // told just before
+	}
+	return d, at
+}
+
+// leave ends the subscription. From here on the request no longer waits; it must
+// not count as if.
+func (b *base) leave() {
+	b.sub.Close()
+	b.inbox.Swap(nil).Done()
+}
+
+// whole answers once and for all; d is what the body is made of, nil where it
+// says that nothing happened.
+func (b *base) whole(d *hub.Delivery, status int, mood mood, body []byte) {
+	b.leave()
+	b.out, b.writing, b.last = d, true, true
+	b.line.whole(status, mood, body)
+}
+
+func (b *base) send(d *hub.Delivery, part []byte, last bool) {
+	b.out, b.writing, b.last = d, true, last
+	b.line.send(part, last)
+}
+
+// sent counts what has gone out and reports whether that was all.
+func (b *base) sent() bool {
+	b.writing = false
+	if d := b.out; d != nil {
+		b.out = nil
+		d.Done()
+		b.report.Events += len(d.Events)
+	}
+	if b.last {
+		b.finish(b.report.Outcome)
+	}
+	return b.last
+}
+
+func (b *base) lost(why Outcome) {
+	b.out.Done()
+	b.out = nil
+	b.finish(why)
+}
+
+// finish ends the course.
+func (b *base) finish(outcome Outcome) {
+	b.leave()
+	b.writing, b.end = true, 0 // nothing more
+	b.report.Outcome = outcome
+	b.line.over(b.report)
+}
+
+// hurry sets the end within d, for that reason.
+func (b *base) hurry(why Outcome, d time.Duration) {
+	b.report.Outcome = why
+	b.end = in(spread(d))
+}
+
+// encoded is a delivery as the answer writes it.
+func (b *base) encoded(d *hub.Delivery) []byte { return d.Encoded(b.answer.Class(), b.answer.Events) }
+
+// outcomeOf is how a delivery ends a poll.
+func outcomeOf(d *hub.Delivery) Outcome {
+	if d.Gap {
+		return Gap
+	}
+	return Event
+}
+
+// moment is a time of this process's own, in nanoseconds. 0 is none.
+type moment int64
+
+var began = time.Now()
+
+func now() moment { return moment(time.Since(began)) }
+
+func in(d time.Duration) moment { return now() + moment(d) }
+
+func (m moment) left() time.Duration { return time.Duration(m - now()) }
+
+// earlier returns the earlier of two moments, if there is one.
+func earlier(a, b moment) moment {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// dress sets the header of an answer.
+func dress(header http.Header, a Answer, m mood) {
+	a.Header(header)
+	header.Set("Cache-Control", "no-store, no-transform")
+	header.Set("X-Accel-Buffering", "no")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if m == refusal {
+		header.Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	if m != usual {
+		setRetryAfter(header)
+	}
+}

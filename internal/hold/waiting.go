@@ -1,0 +1,142 @@
+package hold
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// waiting is the line of a request whose goroutine waits in the handler. It
+// writes at once, and tells the course when that step is over.
+type waiting struct {
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	ctx    context.Context
+	answer Answer
+	rung   chan struct{}
+	// wrote is what the course has not been told of yet.
+	wrote wrote
+	// slow: a write ended because it took too long.
+	slow   bool
+	ended  bool
+	report Report
+}
+
+type wrote uint8
+
+const (
+	nothing wrote = iota
+	something
+	inVain
+)
+
+func newWaiting(w http.ResponseWriter, r *http.Request, a Answer) *waiting {
+	return &waiting{
+		w: w, rc: http.NewResponseController(w), ctx: r.Context(), answer: a,
+		rung: make(chan struct{}, 1),
+	}
+}
+
+// drive takes the course through its steps until it is over.
+func (l *waiting) drive(c course, ends Ends) Report {
+	c.begin()
+	l.settle(c)
+	if l.ended {
+		return l.report
+	}
+	stop, retire := ends.Stop, ends.Retire
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for !l.ended {
+		var due <-chan time.Time
+		if when := c.when(); when != 0 {
+			timer.Reset(when.left())
+			due = timer.C
+		}
+		select {
+		case <-l.rung:
+			c.news()
+		case <-l.ctx.Done():
+			c.lost(ClientGone)
+		case <-due:
+			c.due()
+		case <-stop:
+			stop = nil
+			c.stop()
+		case <-retire:
+			retire = nil
+			c.retire()
+		}
+		l.settle(c)
+	}
+	return l.report
+}
+
+// settle tells the course what became of its writes.
+func (l *waiting) settle(c course) {
+	for l.wrote != nothing && !l.ended {
+		w := l.wrote
+		l.wrote = nothing
+		switch {
+		case w == something:
+			c.flushed()
+		case l.slow:
+			c.lost(Slow)
+		default:
+			c.lost(ClientGone)
+		}
+	}
+}
+
+func (l *waiting) whole(status int, mood mood, body []byte) {
+	dress(l.w.Header(), l.answer, mood)
+	l.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	l.w.WriteHeader(status)
+	_, err := l.w.Write(body)
+	l.done(err)
+}
+
+func (l *waiting) head() {
+	dress(l.w.Header(), l.answer, usual)
+	l.w.WriteHeader(http.StatusOK)
+}
+
+// send writes and flushes. The deadline is taken back each time: on HTTP/2 one
+// that passes ends the stream even while nothing is being written. A stream that
+// never waits learns here that its client is gone, should the middleware swallow
+// the errors of writes.
+func (l *waiting) send(part []byte, _ bool) {
+	if err := l.ctx.Err(); err != nil {
+		l.done(err)
+		return
+	}
+	started := time.Now()
+	_ = l.rc.SetWriteDeadline(started.Add(writeTimeout)) // not every writer has one
+	var err error
+	if len(part) > 0 {
+		_, err = l.w.Write(part)
+	}
+	if err == nil {
+		err = l.rc.Flush()
+	}
+	l.slow = err != nil && time.Since(started) >= writeTimeout
+	_ = l.rc.SetWriteDeadline(time.Time{})
+	l.done(err)
+}
+
+func (l *waiting) done(err error) {
+	l.wrote = something
+	if err != nil {
+		l.wrote = inVain
+	}
+}
+
+func (l *waiting) over(report Report) { l.ended, l.report = true, report }
+
+func (l *waiting) ring() {
+	select {
+	case l.rung <- struct{}{}:
+	default:
+	}
+}
