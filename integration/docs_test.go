@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,5 +147,33 @@ func TestTheExampleRunsAsItIs(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
+	}
+}
+
+// TestTheDocumentedOriginMayListen, and only with the documented line.
+func TestTheDocumentedOriginMayListen(t *testing.T) {
+	const line = "\theader /comet/* Access-Control-Allow-Origin https://shop.example\n"
+	for name, with := range map[string]string{"with the line": line, "without": ""} {
+		t.Run(name, func(t *testing.T) {
+			dir, listen := runDir(t), port(t)
+			caddy(t, dir, "{\n\tauto_https off\n}\n"+documented(t, "origin", "example.com", "http://127.0.0.1:"+listen, line, with))
+			r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+listen+"/comet/orders?wait=0", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Origin", "https://shop.example")
+			res, err := plain.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			want, allowed := http.StatusForbidden, ""
+			if with != "" {
+				want, allowed = http.StatusOK, "https://shop.example"
+			}
+			if got := res.Header.Get("Access-Control-Allow-Origin"); res.StatusCode != want || got != allowed {
+				t.Errorf("got %s with %q", res.Status, got)
+			}
+		})
 	}
 }
