@@ -54,7 +54,8 @@ type Ends struct {
 	Stop <-chan struct{}
 	// Retire is closed when a new configuration has taken over: streams end
 	// within RetireSpread, and the clients come back to the new one. Polls end
-	// soon enough by themselves, and patient clients know no end but an event.
+	// soon enough by themselves, and patient clients know no end but an event or
+	// the hub's.
 	Retire <-chan struct{}
 }
 
@@ -89,7 +90,7 @@ const (
 	Slow       Outcome = "slow"        // the client no longer read, for writeTimeout
 	Recycled   Outcome = "recycled"    // the answer was long enough; the client begins another
 	Stopped    Outcome = "stopped"     // the process ends
-	Retired    Outcome = "retired"     // a new configuration took over
+	Retired    Outcome = "retired"     // a new configuration took over, or the hub ended
 	Denied     Outcome = "denied"      // a limit was reached
 )
 
@@ -132,7 +133,13 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 		return Report{}, err
 	}
 	b.sub, b.answer, b.line = sub, h.Answer, l
-	return l.drive(c, h.Ends), nil
+	ends := h.Ends
+	if h.Answer.Patient() {
+		// A new configuration does not end it, but the end of the hub does, from
+		// which nothing will come: the client is to ask whoever has its address then.
+		ends.Retire = h.Hub.Ended()
+	}
+	return l.drive(c, ends), nil
 }
 
 // course is the hold's way, and the part of it that all have in common.

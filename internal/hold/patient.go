@@ -68,7 +68,7 @@ func (p *patient) due() {
 	}
 	if p.alive {
 		p.report.Abort = true
-		p.finish(Stopped)
+		p.finish(p.report.Outcome)
 		return
 	}
 	status, body := p.answer.Full(errStopping.Error(), comeBack)
@@ -83,10 +83,13 @@ func (p *patient) flushed() {
 }
 
 func (p *patient) stop() {
-	if p.end == 0 {
+	if p.report.Outcome != Stopped {
 		p.hurry(Stopped, StopSpread)
 	}
 }
 
-// retire does nothing: such a client knows no end but an event.
-func (p *patient) retire() {}
+func (p *patient) retire() {
+	if p.end == 0 {
+		p.hurry(Retired, RetireSpread)
+	}
+}

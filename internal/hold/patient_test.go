@@ -212,6 +212,44 @@ func TestAReloadLeavesPatientsAlone(t *testing.T) {
 	}
 }
 
+// The hub that a patient waits on may end, where no configuration mentions it any
+// more; one that comes later by the same name is another.
+func TestTheEndOfAHubEndsPatients(t *testing.T) {
+	for target := range patients {
+		for beats := range 2 {
+			bubble(t, func(r *rig) {
+				r.change = func(h *hold.Hold) { h.Heartbeat = 2 * hold.RetireSpread }
+				h := r.serve(target)
+				wait := time.Duration(beats) * (2*hold.RetireSpread + time.Second)
+				time.Sleep(wait)
+				if err := r.hub.Close(); err != nil {
+					t.Fatal(err)
+				}
+				r.ended(h, hold.Retired, 0)
+				if h.took > wait+hold.RetireSpread || h.report.Abort != (beats > 0) || (h.status == http.StatusOK) != (beats > 0) {
+					t.Errorf("%s: got %+v, %d %q after %v", target, h.report, h.status, h.body, h.took)
+				}
+				r.wantHolds(0)
+			})
+		}
+	}
+}
+
+func TestAStopHurriesTheEndOfAHub(t *testing.T) {
+	bubble(t, func(r *rig) {
+		h := r.serve("/doorbell/1")
+		if err := r.hub.Close(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		close(r.stop)
+		<-h.done
+		if h.took > hold.StopSpread || h.status != http.StatusServiceUnavailable {
+			t.Errorf("got %+v, %d after %v", h.report, h.status, h.took)
+		}
+	})
+}
+
 func TestAStopLosesNoEventOfAPatient(t *testing.T) {
 	for target, channel := range patients {
 		for i := range 60 {

@@ -18,6 +18,9 @@ type Hub struct {
 	clock  Clock
 	onDone func(d time.Duration)
 
+	// ended is closed by Close.
+	ended chan struct{}
+
 	mu     sync.Mutex
 	closed bool
 	limits Limits
@@ -75,7 +78,7 @@ func New(c Config) (*Hub, error) {
 		c.Clock = SystemClock{}
 	}
 	h := &Hub{
-		log: c.Log, clock: c.Clock, onDone: c.OnFanout, limits: c.Limits,
+		log: c.Log, clock: c.Clock, onDone: c.OnFanout, limits: c.Limits, ended: make(chan struct{}),
 		channels: make(map[string]*channel), subs: make(map[*Sub]struct{}),
 		idle: list.New(), spare: list.New(), published: make(map[string]uint64),
 	}
@@ -124,13 +127,20 @@ func (h *Hub) Cursor() Cursor {
 }
 
 // Close ends the hub and its log. Publishing and subscribing fail from then on;
-// who waits keeps waiting until its own end.
+// who waits keeps waiting until its own end, or sees by [Hub.Ended] that nothing
+// will come.
 func (h *Hub) Close() error {
 	h.mu.Lock()
-	h.closed = true
+	if !h.closed {
+		h.closed = true
+		close(h.ended)
+	}
 	h.mu.Unlock()
 	return h.log.Close()
 }
+
+// Ended is closed when the hub is.
+func (h *Hub) Ended() <-chan struct{} { return h.ended }
 
 // openLocked returns the channel, new if need be and if there is room. It
 // cannot be forgotten until settleLocked.
