@@ -34,7 +34,14 @@ type App struct {
 	// underscores, begins with a letter or digit and has at most 64 characters.
 	Hubs map[string]*HubConfig `json:"hubs,omitempty"`
 
+	// Whether held requests are parked: their connections are taken from Caddy's
+	// server while they wait and cost a small part of the memory. The answers are
+	// the same. Default: true.
+	Park *bool `json:"park,omitempty"`
+
+	ctx    caddy.Context
 	logger *zap.Logger
+	logs   loggers
 
 	mu sync.Mutex
 	// uses are the hubs that this generation mentions.
@@ -42,6 +49,11 @@ type App struct {
 	// servers are those on which the hook for the process's end is set, and
 	// whether a comet directive stands there.
 	servers map[*caddyhttp.Server]bool
+	// homes take parked connections back, those of each server. nil where the
+	// server's cannot be parked.
+	homes map[*caddyhttp.Server]*home
+	// retired: no more are made.
+	retired bool
 	generation
 }
 
@@ -112,9 +124,12 @@ func checkHubName(name string) error {
 // Provision checks the settings and refers to the hubs. It touches nothing that
 // a running configuration uses.
 func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
 	a.logger = ctx.Logger()
+	a.logs = loggersOf(ctx)
 	a.uses = make(map[string]*hubUse)
 	a.servers = make(map[*caddyhttp.Server]bool)
+	a.homes = make(map[*caddyhttp.Server]*home)
 	a.generation.retire = make(chan struct{})
 	if err := a.Settings.check(); err != nil {
 		return err
@@ -246,6 +261,30 @@ func (a *App) watch(name string, use *hubUse, watches []Watch) error {
 		}
 	}
 	return nil
+}
+
+// home is that of a server's parked connections, nil if they cannot be parked.
+func (a *App) home(srv *caddyhttp.Server) *home {
+	if a.Park != nil && !*a.Park {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h, known := a.homes[srv]
+	if !known && !a.retired {
+		h = newHome(srv, a.logger)
+		a.homes[srv] = h
+	}
+	return h
+}
+
+// http is the configuration's http app.
+func (a *App) http() *caddyhttp.App {
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return new(caddyhttp.App)
+	}
+	return app.(*caddyhttp.App)
 }
 
 func (a *App) hubNames() []string { return slices.Sorted(maps.Keys(a.Hubs)) }

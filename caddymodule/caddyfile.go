@@ -247,6 +247,7 @@ func (s *Settings) options() options {
 //		max_channels <number>
 //		hold         <duration>
 //		heartbeat    <duration>
+//		park         on|off
 //		hub <name> {
 //			watch <glob> [touches|content|lines]
 //			…     # and all of the above
@@ -281,6 +282,18 @@ func parseGlobal(d *caddyfile.Dispenser, earlier any) (any, error) {
 		ho := config.Settings.options()
 		ho["watch"] = watchOption(&config.Watch)
 		return ho.parse(d, "hub")
+	}}
+	o["park"] = option{read: func(d *caddyfile.Dispenser) error {
+		a, err := args(d, "on or off", 1, 1)
+		if err != nil {
+			return err
+		}
+		on := a[0] == "on"
+		if !on && a[0] != "off" {
+			return d.Errf("park %s: on or off", a[0])
+		}
+		app.Park = &on
+		return nil
 	}}
 	if err := o.parse(d, "the global option comet"); err != nil {
 		return nil, err

@@ -15,7 +15,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
 	"github.com/caddy-comet/caddy-comet/internal/hold"
@@ -309,35 +308,51 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 		Wait: wait, Heartbeat: c.use.settings.heartbeat(),
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
-	labels := []string{c.use.hub.name, c.Dialect, ask.Answer.Transport()}
-	m := metrics()
-	m.opened.WithLabelValues(labels...).Inc()
-	held := m.held.WithLabelValues(labels...)
-	held.Inc()
-	defer held.Dec()
-
-	began := time.Now()
+	b := pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
+	h.Parking = c.parking(w, r, b)
 	report, err := h.Serve(w, ofVisitor(r))
 	if err != nil {
-		m.answered.WithLabelValues(append(labels, string(hold.Denied))...).Inc()
+		b.close(hold.Report{Outcome: hold.Denied})
 		return c.refuse(w, "request", http.StatusBadRequest, err.Error())
 	}
-	waited := time.Since(began)
-	m.answered.WithLabelValues(append(labels, string(report.Outcome))...).Inc()
-	if report.Outcome == hold.Denied {
-		m.denied.WithLabelValues(c.use.hub.name, "limit").Inc()
+	if report.Outcome == hold.Parked {
+		return nil
 	}
+	b.close(report)
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.String("comet", string(report.Outcome)))
-	}
-	if entry := c.logger.Check(zapcore.DebugLevel, "held request ended"); entry != nil {
-		entry.Write(zap.Strings("hold", labels), zap.String("outcome", string(report.Outcome)),
-			zap.Int("channels", len(ask.Channels)), zap.Int("events", report.Events), zap.Duration("waited", waited))
 	}
 	if report.Abort {
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// parking is how the hold may be parked, nil if it may not: where the answer would
+// not be the same, byte for byte.
+func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book) *hold.Parking {
+	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Method != http.MethodGet || r.ContentLength != 0 {
+		return nil
+	}
+	srv, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return nil
+	}
+	home := c.app.home(srv)
+	server, logged, ok := bottom(w)
+	lot := theLot()
+	if home == nil || !ok || lot == nil {
+		return nil
+	}
+	return &hold.Parking{
+		Lot: lot, Terms: &home.terms, Server: server, Close: r.Close, Ended: b,
+		Taken: func() {
+			if logged {
+				b.log = takeLog(r)
+			}
+			b.park()
+		},
+	}
 }
 
 // refuse answers a request that cannot be held, in a sentence. The client is a

@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -45,7 +47,29 @@ func (a *App) onShutdown(ctx caddy.Context, comet bool) {
 		if caddy.Exiting() {
 			stopHolds()
 		}
+		a.retireHome(srv)
 	})
+	srv.RegisterOnStop(func(ctx context.Context) error {
+		if h := a.retireHome(srv); h != nil && caddy.Exiting() {
+			h.end(ctx)
+		}
+		return nil
+	})
+}
+
+// retireHome ends the home of a server that ends, if it has one, and sees to it
+// that it does not get one any more.
+func (a *App) retireHome(srv *caddyhttp.Server) *home {
+	a.mu.Lock()
+	h := a.homes[srv]
+	if h == nil {
+		a.homes[srv] = nil
+	}
+	a.mu.Unlock()
+	if h != nil {
+		h.retire()
+	}
+	return h
 }
 
 // warnOfWriteTimeouts says where Caddy would cut what is held.
@@ -101,6 +125,7 @@ func (a *App) Stop() error {
 
 func (a *App) stop() {
 	close(a.retire)
+	a.retireHomes()
 	if !a.started {
 		return
 	}
@@ -127,6 +152,7 @@ func (a *App) stop() {
 	switch {
 	case caddy.Exiting():
 		stopHolds()
+		drainParked()
 	case !hooked():
 		go awaitExit(a.sharedHubs())
 	}
@@ -181,3 +207,29 @@ func awaitExit(shared []*sharedHub) {
 // exitLook is how often awaitExit looks: well below hold.StopSpread, within
 // which the answers go out.
 const exitLook = hold.StopSpread / 8
+
+// retireHomes ends all homes: the connections go to those of the generation that
+// goes on.
+func (a *App) retireHomes() {
+	a.mu.Lock()
+	a.retired = true
+	homes := slices.Collect(maps.Values(a.homes))
+	a.mu.Unlock()
+	for _, h := range homes {
+		if h != nil {
+			h.retire()
+		}
+	}
+}
+
+// drainParked waits until the parked holds are answered: Caddy knows nothing of
+// them, and the process ends when it is ready.
+func drainParked() {
+	if lot := process.lot.Load(); lot != nil {
+		lot.Drain(hold.StopSpread + drainTime)
+	}
+}
+
+// drainTime is how long the answers of parked holds may take to go out at the
+// process's end, behind the moment at which the last is written.
+const drainTime = 3 * time.Second

@@ -13,6 +13,7 @@ import (
 // user: their number would not be bounded.
 type meters struct {
 	held           *prometheus.GaugeVec
+	parked         *prometheus.GaugeVec
 	opened         *prometheus.CounterVec
 	answered       *prometheus.CounterVec
 	denied         *prometheus.CounterVec
@@ -26,6 +27,10 @@ var metrics = sync.OnceValue(func() *meters {
 		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "held",
 			Help: "Requests held now.",
+		}, hold),
+		parked: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "parked",
+			Help: "Requests held now that are parked: they cost no goroutine.",
 		}, hold),
 		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "opened_total",
@@ -50,7 +55,7 @@ var metrics = sync.OnceValue(func() *meters {
 // registerMetrics adds all figures to a config generation's registry.
 func registerMetrics(registry *prometheus.Registry) error {
 	m := metrics()
-	for _, c := range []prometheus.Collector{m.held, m.opened, m.answered, m.denied, m.publishSeconds, hubCollector{}} {
+	for _, c := range []prometheus.Collector{m.held, m.parked, m.opened, m.answered, m.denied, m.publishSeconds, hubCollector{}} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			return err

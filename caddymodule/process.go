@@ -2,13 +2,16 @@ package caddymodule
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-comet/caddy-comet/internal/hold"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/log"
+	"github.com/caddy-comet/caddy-comet/internal/park"
 	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
@@ -26,7 +29,13 @@ type sharedHub struct {
 }
 
 // Destruct ends the hub when nobody refers to it any more.
-func (s *sharedHub) Destruct() error { return s.Close() }
+func (s *sharedHub) Destruct() error {
+	err := s.Close()
+	if lot := process.lot.Load(); lot != nil {
+		hold.Retire(lot, s.Hub)
+	}
+	return err
+}
 
 // referHub returns the hub of that name with one more reference.
 func referHub(name string) (*sharedHub, error) {
@@ -77,8 +86,11 @@ var process struct {
 	// files watches files for all hubs. It is made when the first generation
 	// starts.
 	files *source.Files
-	// logger is the newest generation's, for what is nobody's own.
-	logger *zap.Logger
+	// logs are the newest generation's, for what is nobody's own.
+	logs loggers
+
+	// lot is where connections are parked, nil as long as none was.
+	lot atomic.Pointer[park.Lot]
 
 	// stop is closed when the process ends.
 	stop     chan struct{}
@@ -87,7 +99,18 @@ var process struct {
 
 func init() {
 	process.stop = make(chan struct{})
-	process.logger = zap.NewNop()
+	process.logs = loggers{zap.NewNop(), zap.NewNop(), zap.NewNop()}
+}
+
+// loggers are those by which a generation logs what may outlive it.
+type loggers struct{ files, holds, access *zap.Logger }
+
+func loggersOf(ctx caddy.Context) loggers {
+	return loggers{
+		files:  ctx.Logger(new(App)).Named("files"),
+		holds:  ctx.Logger(new(Comet)),
+		access: ctx.Logger(httpApp{}).Named("log.access"),
+	}
 }
 
 // setLoggerLocked has what lives longer than a generation log where the newest
@@ -96,28 +119,64 @@ func setLoggerLocked() {
 	if len(process.running) == 0 {
 		return
 	}
-	process.logger = process.running[len(process.running)-1].logger.Named("files")
-	process.files.SetLogger(process.logger)
+	process.logs = process.running[len(process.running)-1].logs
+	process.files.SetLogger(process.logs.files)
 }
 
-func processLogger() *zap.Logger {
+// logs are the loggers now in force.
+func logs() loggers {
 	process.mu.Lock()
 	defer process.mu.Unlock()
-	return process.logger
+	return process.logs
 }
 
 // stopHolds has every hold of every generation answered.
-func stopHolds() { process.stopOnce.Do(func() { close(process.stop) }) }
+func stopHolds() {
+	process.stopOnce.Do(func() {
+		close(process.stop)
+		if lot := process.lot.Load(); lot != nil {
+			lot.Stop()
+		}
+	})
+}
 
-// runningHubs returns the hubs of the newest started generation, in the order
-// of their names.
-func runningHubs() []*sharedHub {
+// theLot is where connections are parked, made when the first is. nil if that
+// cannot be.
+var theLot = sync.OnceValue(func() *park.Lot {
+	lot, err := park.New(func(reason any, stack []byte) {
+		logs().holds.Error("a parked connection was closed because of a mistake in this program; please report it",
+			zap.Any("reason", reason), zap.ByteString("stack", stack))
+	})
+	if err != nil {
+		logs().holds.Error("connections cannot be parked; held requests cost a goroutine each", zap.Error(err))
+		return nil
+	}
+	process.lot.Store(lot)
+	select {
+	case <-process.stop:
+		lot.Stop()
+	default:
+	}
+	return lot
+})
+
+// newestApp is the newest started generation, nil if none is.
+func newestApp() *App {
 	process.mu.Lock()
 	defer process.mu.Unlock()
 	if len(process.running) == 0 {
 		return nil
 	}
-	return process.running[len(process.running)-1].sharedHubs()
+	return process.running[len(process.running)-1]
+}
+
+// runningHubs returns the hubs of the newest started generation, in the order
+// of their names.
+func runningHubs() []*sharedHub {
+	if app := newestApp(); app != nil {
+		return app.sharedHubs()
+	}
+	return nil
 }
 
 // watching returns the state of all file watches.

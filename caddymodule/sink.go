@@ -45,7 +45,7 @@ func (s *fileSink) take(drafts []hub.Draft) {
 		}
 	}
 	if lost > 0 {
-		processLogger().Warn("events from files are lost", zap.String("hub", s.hub.name), zap.Int("events", lost), zap.Error(err))
+		logs().files.Warn("events from files are lost", zap.String("hub", s.hub.name), zap.Int("events", lost), zap.Error(err))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
 // course is a hold in steps, each of which returns at once, so that it is the
@@ -17,6 +18,7 @@ import (
 // happens meanwhile; a driver may also tell the course the rest, which ignores
 // what it cannot use.
 type course interface {
+	hub() *hub.Hub
 	// begin is the first step.
 	begin()
 	// news looks at what there is, because the line was rung.
@@ -24,7 +26,7 @@ type course interface {
 	// due says that the moment of when has come.
 	due()
 	// when is when due is next to be called, 0 for never.
-	when() moment
+	when() park.Moment
 	// flushed says that what was written last has gone out.
 	flushed()
 	// lost says why nothing more can be written.
@@ -39,8 +41,8 @@ type course interface {
 type line interface {
 	// whole is the answer from its first byte to its last.
 	whole(status int, mood mood, body []byte)
-	// head begins an answer of parts, with the next of them.
-	head()
+	// begins begins an answer of parts, with the next of them.
+	begins()
 	// send is a part; last ends the answer with it.
 	send(part []byte, last bool)
 	// over ends the course, after the answer or without one.
@@ -72,9 +74,11 @@ type base struct {
 	// writing: something is. last: it is the last.
 	writing, last bool
 	// end is when the course ends, 0 if only events end it.
-	end    moment
+	end    park.Moment
 	report Report
 }
+
+func (b *base) hub() *hub.Hub { return b.sub.Hub() }
 
 // Wake puts a delivery in the inbox. There is room for one: a subscription is
 // woken once for each time it was armed.
@@ -152,7 +156,7 @@ func (b *base) finish(outcome Outcome) {
 // hurry sets the end within d, for that reason.
 func (b *base) hurry(why Outcome, d time.Duration) {
 	b.report.Outcome = why
-	b.end = in(spread(d))
+	b.end = park.In(spread(d))
 }
 
 // encoded is a delivery as the answer writes it.
@@ -164,25 +168,6 @@ func outcomeOf(d *hub.Delivery) Outcome {
 		return Gap
 	}
 	return Event
-}
-
-// moment is a time of this process's own, in nanoseconds. 0 is none.
-type moment int64
-
-var began = time.Now()
-
-func now() moment { return moment(time.Since(began)) }
-
-func in(d time.Duration) moment { return now() + moment(d) }
-
-func (m moment) left() time.Duration { return time.Duration(m - now()) }
-
-// earlier returns the earlier of two moments, if there is one.
-func earlier(a, b moment) moment {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
 }
 
 // dress sets the header of an answer.

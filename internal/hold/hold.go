@@ -1,7 +1,8 @@
-// Package hold is how a request waits and how an answer gets out. The way here
-// works everywhere: the request's goroutine waits in the handler, whatever the
-// protocol and the middleware. A cheaper way, parking the connection, will stand
-// beside it and must give the same answers.
+// Package hold is how a request waits and how an answer gets out. One way works
+// everywhere: the request's goroutine waits in the handler, whatever the protocol
+// and the middleware ([waiting]). A cheaper one is to park the connection
+// ([parked]). Both take a hold through the same steps ([course]) and give the same
+// answer.
 //
 // The package knows HTTP and the hub. How an answer looks it asks of a dialect
 // ([Answer]); what is configured it is told ([Hold]).
@@ -45,6 +46,8 @@ type Hold struct {
 	// to say says so.
 	Heartbeat time.Duration
 	Ends      Ends
+	// Parking is how the hold may leave its goroutine, nil if it may not.
+	Parking *Parking
 }
 
 // Ends are the reasons of the server's own to end a hold.
@@ -94,6 +97,10 @@ const (
 	Denied     Outcome = "denied"      // a limit was reached
 )
 
+// Parked is no end: the hold goes on without its goroutine, and how it ends is
+// told [Parking.Ended].
+const Parked Outcome = "parked"
+
 // Report says how a hold went.
 type Report struct {
 	Outcome Outcome
@@ -139,7 +146,11 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 		// which nothing will come: the client is to ask whoever has its address then.
 		ends.Retire = h.Hub.Ended()
 	}
-	return l.drive(c, ends), nil
+	p := h.Parking
+	if p != nil && !plainHeader(w.Header()) {
+		p = nil
+	}
+	return l.drive(c, b, ends, p), nil
 }
 
 // course is the hold's way, and the part of it that all have in common.

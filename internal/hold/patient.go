@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
 var errStopping = errors.New("the server stops or starts anew; ask again")
@@ -18,17 +19,17 @@ var errStopping = errors.New("the server stops or starts anew; ask again")
 type patient struct {
 	base
 	heartbeat time.Duration
-	beat      moment
+	beat      park.Moment
 	// alive: a sign of life has gone out, or is.
 	alive bool
 }
 
 func (p *patient) begin() {
-	p.beat = in(p.heartbeat)
+	p.beat = park.In(p.heartbeat)
 	p.news()
 }
 
-func (p *patient) when() moment { return earlier(p.beat, p.end) }
+func (p *patient) when() park.Moment { return park.Earlier(p.beat, p.end) }
 
 func (p *patient) news() {
 	if p.writing {
@@ -53,11 +54,11 @@ func (p *patient) due() {
 	if p.writing {
 		return
 	}
-	if p.end == 0 || now() < p.end {
-		p.beat = in(p.heartbeat)
+	if p.end == 0 || park.Now() < p.end {
+		p.beat = park.In(p.heartbeat)
 		if !p.alive {
 			p.alive = true
-			p.line.head()
+			p.line.begins()
 		}
 		p.send(nil, p.answer.Idle(hub.Cursor{}), false)
 		return
@@ -77,7 +78,7 @@ func (p *patient) due() {
 
 func (p *patient) flushed() {
 	if !p.sent() {
-		p.beat = in(p.heartbeat)
+		p.beat = park.In(p.heartbeat)
 		p.news()
 	}
 }

@@ -3,6 +3,8 @@ package hold
 import (
 	"net/http"
 	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
 // poll waits for one delivery and answers with it, or with the position when
@@ -21,10 +23,10 @@ func (p *poll) begin() {
 		p.due()
 		return
 	}
-	p.end = in(p.wait)
+	p.end = park.In(p.wait)
 }
 
-func (p *poll) when() moment { return p.end }
+func (p *poll) when() park.Moment { return p.end }
 
 func (p *poll) news() {
 	if p.writing {
@@ -60,7 +62,7 @@ func (p *poll) stop() {
 	}
 	end := p.end
 	p.hurry(Stopped, StopSpread)
-	p.end = earlier(p.end, end)
+	p.end = park.Earlier(p.end, end)
 }
 
 // retire does nothing: a poll ends soon enough by itself.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
 // stream writes deliveries until the client or the server ends it. A delivery
@@ -13,7 +14,7 @@ import (
 type stream struct {
 	base
 	heartbeat time.Duration
-	beat      moment
+	beat      park.Moment
 	// size is how much was written.
 	size int
 	// prior is what stands in for a heartbeat, where the answer has none.
@@ -21,7 +22,7 @@ type stream struct {
 }
 
 func (s *stream) begin() {
-	s.line.head()
+	s.line.begins()
 	d, at := s.sub.Next(), hub.Cursor{}
 	if d == nil {
 		if d, at = s.rest(); d != nil {
@@ -32,7 +33,7 @@ func (s *stream) begin() {
 	s.part(nil, s.answer.Open(at), false)
 }
 
-func (s *stream) when() moment { return earlier(s.beat, s.end) }
+func (s *stream) when() park.Moment { return park.Earlier(s.beat, s.end) }
 
 func (s *stream) news() {
 	if s.writing {
@@ -61,7 +62,7 @@ func (s *stream) due() {
 		return
 	}
 	d, at := s.rest()
-	over := s.end != 0 && now() >= s.end
+	over := s.end != 0 && park.Now() >= s.end
 	switch {
 	case over && d != nil:
 		s.part(d, with(s.encoded(d), s.answer.Bye(d.Cursor, comeBack)), true)
@@ -87,7 +88,7 @@ func (s *stream) part(d *hub.Delivery, b []byte, last bool) {
 // flushed looks on. What is always there must not keep from the end.
 func (s *stream) flushed() {
 	if !s.sent() {
-		s.beat = in(s.heartbeat)
+		s.beat = park.In(s.heartbeat)
 		s.line.ring()
 	}
 }

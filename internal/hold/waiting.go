@@ -18,7 +18,10 @@ type waiting struct {
 	// wrote is what the course has not been told of yet.
 	wrote wrote
 	// slow: a write ended because it took too long.
-	slow   bool
+	slow bool
+	// parts: the answer has begun, and is one of parts.
+	parts  bool
+	size   int
 	ended  bool
 	report Report
 }
@@ -39,19 +42,23 @@ func newWaiting(w http.ResponseWriter, r *http.Request, a Answer) *waiting {
 }
 
 // drive takes the course through its steps until it is over.
-func (l *waiting) drive(c course, ends Ends) Report {
+func (l *waiting) drive(c course, b *base, ends Ends, p *Parking) Report {
 	c.begin()
 	l.settle(c)
-	if l.ended {
-		return l.report
-	}
 	stop, retire := ends.Stop, ends.Retire
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !l.ended {
+		if p != nil && len(l.rung) == 0 {
+			if l.leave(c, b, p) {
+				return Report{Outcome: Parked}
+			}
+			p = nil
+			continue
+		}
 		var due <-chan time.Time
 		if when := c.when(); when != 0 {
-			timer.Reset(when.left())
+			timer.Reset(when.Left())
 			due = timer.C
 		}
 		select {
@@ -71,6 +78,18 @@ func (l *waiting) drive(c course, ends Ends) Report {
 		l.settle(c)
 	}
 	return l.report
+}
+
+// leave has the connection parked and reports whether it is. The course was
+// waiting, and else does so again.
+func (l *waiting) leave(c course, b *base, p *Parking) bool {
+	d, _ := b.rest()
+	if b.inbox.Store(d); d == nil && l.park(c, b, p) {
+		return true
+	}
+	c.news()
+	l.settle(c)
+	return false
 }
 
 // settle tells the course what became of its writes.
@@ -97,9 +116,10 @@ func (l *waiting) whole(status int, mood mood, body []byte) {
 	l.done(err)
 }
 
-func (l *waiting) head() {
+func (l *waiting) begins() {
 	dress(l.w.Header(), l.answer, usual)
 	l.w.WriteHeader(http.StatusOK)
+	l.parts = true
 }
 
 // send writes and flushes. The deadline is taken back each time: on HTTP/2 one
@@ -120,6 +140,7 @@ func (l *waiting) send(part []byte, _ bool) {
 	if err == nil {
 		err = l.rc.Flush()
 	}
+	l.size += len(part)
 	l.slow = err != nil && time.Since(started) >= writeTimeout
 	_ = l.rc.SetWriteDeadline(time.Time{})
 	l.done(err)

@@ -193,6 +193,9 @@ func (s *Sub) beginLocked(ch *channel, since Since, i int) member {
 	return m
 }
 
+// Hub is the subscription's hub.
+func (s *Sub) Hub() *Hub { return s.hub }
+
 // Next returns what there is since the last delivery. Without any it arms the
 // subscription and returns nil; the Waker is then told once.
 func (s *Sub) Next() *Delivery {

@@ -1,0 +1,127 @@
+package caddymodule
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// logEntry is the access-log line of a parked request. Caddy would write one when
+// the handler returns, which is when the waiting begins; this one is written when
+// it is over, and says the same (caddyhttp.Server.logRequest).
+type logEntry struct {
+	request caddyhttp.LoggableHTTPRequest
+	names   []string
+	user    string
+	level   string
+}
+
+// takeLog takes the line over from Caddy. It is nil where somebody wants none.
+func takeLog(r *http.Request) *logEntry {
+	ctx := r.Context()
+	if skip, _ := caddyhttp.GetVar(ctx, caddyhttp.LogSkipVar).(bool); skip {
+		return nil
+	}
+	srv := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	e := &logEntry{
+		request: caddyhttp.LoggableHTTPRequest{
+			Request:              loggable(r),
+			ShouldLogCredentials: srv.Logs.ShouldLogCredentials,
+		},
+		names: loggerNames(srv.Logs, r),
+	}
+	e.level, _ = caddyhttp.GetVar(ctx, caddyhttp.LogLevelVar).(string)
+	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		e.user, _ = repl.GetString("http.auth.user.id")
+	}
+	caddyhttp.SetVar(ctx, caddyhttp.LogSkipVar, true)
+	return e
+}
+
+// loggable is what a log says of a request, and nothing else of it.
+func loggable(r *http.Request) *http.Request {
+	const client = caddyhttp.ClientIPVarKey
+	vars := map[string]any{client: caddyhttp.GetVar(r.Context(), client)}
+	original := r
+	if first, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		original = &first
+	}
+	of := &http.Request{
+		RemoteAddr: original.RemoteAddr, Method: original.Method, RequestURI: original.RequestURI,
+		Proto: r.Proto, Host: r.Host, Header: r.Header.Clone(), TransferEncoding: r.TransferEncoding, TLS: r.TLS,
+	}
+	return of.WithContext(context.WithValue(context.Background(), caddyhttp.VarsCtxKey, vars))
+}
+
+// loggerNames are the loggers of a request (caddyhttp.ServerLogConfig).
+func loggerNames(logs *caddyhttp.ServerLogConfig, r *http.Request) []string {
+	if set, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
+		names := make([]string, len(set))
+		for i := range set {
+			names[i], _ = set[i].(string)
+		}
+		return names
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	host = strings.ToLower(host)
+	if names, ok := logs.LoggerNames[host]; ok {
+		return names
+	}
+	labels := strings.Split(host, ".")
+	for i := range labels {
+		if labels[i] == "" {
+			continue
+		}
+		labels[i] = "*"
+		if names, ok := logs.LoggerNames[strings.Join(labels, ".")]; ok {
+			return names
+		}
+	}
+	return []string{logs.DefaultLoggerName}
+}
+
+// write writes the line.
+func (e *logEntry) write(status, size int, took time.Duration, header http.Header, outcome string) {
+	logger := logs().access
+	level := zapcore.InfoLevel
+	if status >= http.StatusInternalServerError {
+		level = zapcore.ErrorLevel
+	}
+	if own, err := zapcore.ParseLevel(e.level); e.level != "" && err == nil && own >= zapcore.DebugLevel && own <= zapcore.ErrorLevel {
+		level = own
+	}
+	for _, name := range e.names {
+		named := logger
+		if name != "" {
+			named = logger.Named(name)
+		}
+		if entry := named.With(zap.Object("request", e.request)).Check(level, "handled request"); entry != nil {
+			entry.Write(
+				zap.Int("bytes_read", 0),
+				zap.String("user_id", e.user),
+				zap.Duration("duration", took),
+				zap.Int("size", size),
+				zap.Int("status", status),
+				zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{
+					Header: header, ShouldLogCredentials: e.request.ShouldLogCredentials,
+				}),
+				zap.String("comet", outcome),
+			)
+		}
+	}
+}
+
+// httpApp is a name by which Caddy gives a logger: that of its own access logs.
+type httpApp struct{}
+
+func (httpApp) CaddyModule() caddy.ModuleInfo { return caddy.ModuleInfo{ID: "http"} }

@@ -1,0 +1,88 @@
+package caddymodule
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-comet/caddy-comet/internal/hold"
+	"github.com/caddy-comet/caddy-comet/internal/park"
+)
+
+// book is where one hold is entered: when it began, and what becomes of it. It
+// may outlive the configuration that it began with, so it knows nothing of it.
+type book struct {
+	page  *page
+	began park.Moment
+	log   *logEntry // nil unless Caddy's line was taken over
+	// channels is how many it follows.
+	channels int32
+	parked   bool
+}
+
+// page is what holds of one kind have in common.
+type page struct {
+	hub, dialect, transport string
+	held, parked            prometheus.Gauge
+}
+
+// pages are all there are: one for each hub, dialect and transport.
+var pages sync.Map // of pageKey to *page
+
+type pageKey struct{ hub, dialect, transport string }
+
+func pageOf(hub, dialect, transport string) *page {
+	key := pageKey{hub, dialect, transport}
+	if p, ok := pages.Load(key); ok {
+		return p.(*page)
+	}
+	m := metrics()
+	p, _ := pages.LoadOrStore(key, &page{
+		hub: hub, dialect: dialect, transport: transport,
+		held:   m.held.WithLabelValues(hub, dialect, transport),
+		parked: m.parked.WithLabelValues(hub, dialect, transport),
+	})
+	return p.(*page)
+}
+
+// open enters a hold.
+func (p *page) open(channels int) *book {
+	metrics().opened.WithLabelValues(p.hub, p.dialect, p.transport).Inc()
+	p.held.Inc()
+	return &book{page: p, began: park.Now(), channels: int32(channels)}
+}
+
+// park says that the hold goes on without its request.
+func (b *book) park() {
+	b.parked = true
+	b.page.parked.Inc()
+}
+
+// Ended closes the book of a parked hold.
+func (b *book) Ended(r hold.Report, status, size int, header func() http.Header) {
+	b.page.parked.Dec()
+	b.close(r)
+	if b.log != nil {
+		b.log.write(status, size, b.took(), header(), string(r.Outcome))
+	}
+}
+
+func (b *book) close(r hold.Report) {
+	p, m := b.page, metrics()
+	p.held.Dec()
+	m.answered.WithLabelValues(p.hub, p.dialect, p.transport, string(r.Outcome)).Inc()
+	if r.Outcome == hold.Denied {
+		m.denied.WithLabelValues(p.hub, "limit").Inc()
+	}
+	if entry := logs().holds.Check(zapcore.DebugLevel, "held request ended"); entry != nil {
+		entry.Write(zap.String("hub", p.hub), zap.String("dialect", p.dialect), zap.String("transport", p.transport),
+			zap.String("outcome", string(r.Outcome)), zap.Bool("parked", b.parked),
+			zap.Int32("channels", b.channels), zap.Int("events", r.Events), zap.Duration("waited", b.took()))
+	}
+}
+
+func (b *book) took() time.Duration { return time.Duration(park.Now() - b.began) }

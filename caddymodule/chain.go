@@ -1,0 +1,57 @@
+package caddymodule
+
+import (
+	"net/http"
+	"reflect"
+	"runtime"
+	"strings"
+)
+
+// bottom returns the server's own writer of a response if all handlers above it
+// let an answer through as it is, so that it may also be written past them. Of
+// a writer that is not known nobody can say. logged reports whether Caddy keeps
+// an access log of the request.
+func bottom(w http.ResponseWriter) (server http.Hijacker, logged, ok bool) {
+	for {
+		switch kind := reflect.TypeOf(w).String(); kind {
+		case "*http.response":
+			server, ok = w.(http.Hijacker)
+			return server, logged, ok
+		case "*caddyhttp.responseRecorder":
+			counts, plain := recorder(w)
+			if !plain {
+				return nil, false, false
+			}
+			logged = logged || !counts
+		case "*caddyhttp.IdleTimeoutWriter", "*caddyhttp.readDeadlineWriter":
+			// They bound the time of each write and read. A parked connection has a
+			// bound of its own.
+		case "*encode.responseWriter":
+			// It lets everything through that is marked no-transform, as all answers
+			// here are.
+		default:
+			return nil, false, false
+		}
+		inner, can := w.(interface{ Unwrap() http.ResponseWriter })
+		if !can {
+			return nil, false, false
+		}
+		w = inner.Unwrap()
+	}
+}
+
+// recorder tells what a recorder of Caddy's is for: one without a say in
+// buffering is the access log's, one of Caddy's metrics (counts) only looks at
+// the status. All others may keep the answer back.
+func recorder(w http.ResponseWriter) (counts, plain bool) {
+	say := reflect.ValueOf(w).Elem().FieldByName("shouldBuffer")
+	if say.Kind() != reflect.Func {
+		return false, false // Caddy has changed
+	}
+	if say.IsNil() {
+		return false, true
+	}
+	f := runtime.FuncForPC(say.Pointer())
+	counts = f != nil && strings.Contains(f.Name(), "metricsInstrumentedRoute")
+	return counts, counts
+}

@@ -1,0 +1,211 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"net"
+	"net/http"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-comet/caddy-comet/internal/park"
+)
+
+// home takes the parked connections of one of Caddy's servers back. Caddy's own
+// listeners cannot be given a connection, so it is an HTTP server beside, whose
+// handler is Caddy's server: routes, logs and all else are the same.
+type home struct {
+	caddy  *caddyhttp.Server
+	terms  park.Terms
+	server *http.Server
+	// tls are the policies by which the connections were let in.
+	tls string
+
+	mu      sync.Mutex
+	queue   []net.Conn
+	filled  *sync.Cond
+	closed  bool
+	retired sync.Once
+	// ended is closed when the last request of the server is answered.
+	ended chan struct{}
+}
+
+// newHome returns the home of a server's connections, nil if they must stay where
+// they are: where other modules have wrapped the listener, or want to be told of
+// each connection.
+func newHome(srv *caddyhttp.Server, logger *zap.Logger) *home {
+	if len(srv.ListenerWrappersRaw) > 0 || hooks(srv, "connContextFuncs")+hooks(srv, "connStateFuncs") > 0 {
+		return nil
+	}
+	policies, err := json.Marshal(srv.TLSConnPolicies)
+	if err != nil {
+		return nil
+	}
+	errorLog, _ := zap.NewStdLogAt(logger.Named("parked"), zapcore.DebugLevel) // fails for unknown levels only
+	h := &home{
+		caddy: srv, tls: string(policies), ended: make(chan struct{}),
+		server: &http.Server{
+			Handler:           srv,
+			ReadTimeout:       time.Duration(srv.ReadTimeout),
+			ReadHeaderTimeout: time.Duration(srv.ReadHeaderTimeout),
+			WriteTimeout:      time.Duration(srv.WriteTimeout),
+			IdleTimeout:       time.Duration(srv.IdleTimeout),
+			MaxHeaderBytes:    srv.MaxHeaderBytes,
+			ErrorLog:          errorLog,
+			TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1 only
+		},
+	}
+	h.filled = sync.NewCond(&h.mu)
+	h.terms = park.Terms{Home: h, Idle: time.Duration(srv.IdleTimeout)}
+	go func() { _ = h.server.Serve(h) }()
+	return h
+}
+
+// hooks is how many functions of a kind other modules have left with a server.
+// Caddy has no word for that.
+func hooks(srv *caddyhttp.Server, field string) int {
+	f := reflect.ValueOf(srv).Elem().FieldByName(field)
+	if f.Kind() != reflect.Slice {
+		return 1 // Caddy has changed: better not
+	}
+	return f.Len()
+}
+
+// Return has the server go on with a connection, or the one that has come after
+// it.
+func (h *home) Return(c net.Conn) {
+	h.mu.Lock()
+	if closed := h.closed; !closed {
+		h.queue = append(h.queue, c)
+		h.filled.Signal()
+		h.mu.Unlock()
+		return
+	}
+	h.mu.Unlock()
+	next := h.successor(c.LocalAddr())
+	if next == nil {
+		_ = c.Close()
+		return
+	}
+	next.Return(c)
+}
+
+// Accept, Close and Addr make it a [net.Listener].
+func (h *home) Accept() (net.Conn, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.queue) == 0 {
+		if h.closed {
+			return nil, net.ErrClosed
+		}
+		h.filled.Wait()
+	}
+	c := h.queue[0]
+	h.queue[0] = nil
+	if h.queue = h.queue[1:]; len(h.queue) == 0 {
+		h.queue = nil
+	}
+	return c, nil
+}
+
+// Close has the server take no more.
+func (h *home) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	rest := h.queue
+	h.queue = nil
+	h.filled.Broadcast()
+	h.mu.Unlock()
+	for _, c := range rest {
+		h.Return(c)
+	}
+	return nil
+}
+
+func (h *home) Addr() net.Addr { return addr{} }
+
+// addr is the address of a listener that has none.
+type addr struct{}
+
+func (addr) Network() string { return "parked" }
+func (addr) String() string  { return "parked" }
+
+// retire has the server come to its end.
+func (h *home) retire() {
+	h.retired.Do(func() {
+		_ = h.Close()
+		go func() {
+			defer close(h.ended)
+			_ = h.server.Shutdown(context.Background())
+		}()
+	})
+}
+
+// end waits for the end, and makes one when the time is over.
+func (h *home) end(ctx context.Context) {
+	select {
+	case <-h.ended:
+	case <-ctx.Done():
+		_ = h.server.Close()
+	}
+}
+
+// successor is the home of the server that listens, in the configuration now in
+// force, where this one did when the connection came, by the same rules. It must
+// be the very same address: a connection from outside must never land on a
+// server that is for this machine only.
+func (h *home) successor(local net.Addr) *home {
+	app := newestApp()
+	listen, ok := listenerOf(h.caddy.Listen, local)
+	if app == nil || !ok {
+		return nil
+	}
+	for _, srv := range app.http().Servers {
+		if !slices.Contains(srv.Listen, listen) {
+			continue
+		}
+		if next := app.home(srv); next != nil && next != h && next.tls == h.tls {
+			return next
+		}
+	}
+	return nil
+}
+
+// listenerOf returns the one of a server's addresses at which a connection came,
+// as it is written there.
+func listenerOf(listen []string, local net.Addr) (string, bool) {
+	var found []string
+	for _, l := range listen {
+		a, err := caddy.ParseNetworkAddress(l)
+		if err == nil && at(a, local) {
+			found = append(found, l)
+		}
+	}
+	if len(found) != 1 {
+		return "", false
+	}
+	return found[0], true
+}
+
+// at reports whether a connection can have come at an address.
+func at(a caddy.NetworkAddress, local net.Addr) bool {
+	switch local := local.(type) {
+	case *net.UnixAddr:
+		return a.IsUnixNetwork() && a.Host == local.Name
+	case *net.TCPAddr:
+		if a.IsUnixNetwork() || a.IsFdNetwork() || uint(local.Port) < a.StartPort || uint(local.Port) > a.EndPort {
+			return false
+		}
+		ip := net.ParseIP(a.Host)
+		return a.Host == "" || ip == nil || ip.IsUnspecified() || ip.Equal(local.IP)
+	}
+	return false
+}

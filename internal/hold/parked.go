@@ -1,0 +1,267 @@
+package hold
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unique"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/park"
+)
+
+// Parking is how a hold may leave its goroutine: the connection is taken from
+// the HTTP server, and the answer is written as that server would have.
+type Parking struct {
+	Lot   *park.Lot
+	Terms *park.Terms
+	// Server is the server's own writer of an HTTP/1.1 response, to which nothing
+	// else in the chain would add anything any more.
+	Server http.Hijacker
+	// Close: the client wants the connection to end with the answer.
+	Close bool
+	// Taken is called when the connection has been taken, before the handler
+	// returns.
+	Taken func()
+	// Ended is told how the hold went, from another goroutine, after Serve has
+	// reported [Parked].
+	Ended Ended
+}
+
+// Ended hears of the end of a parked hold.
+type Ended interface {
+	// Ended is told the answer's status, the size of its body and its header, for
+	// whoever logs them. The status is 0 where there was no answer.
+	Ended(r Report, status, size int, header func() http.Header)
+}
+
+// parked is the line of a hold whose connection is parked.
+type parked struct {
+	course course
+	conn   *park.Conn
+	answer Answer
+	// head is the header without what belongs to the answer; all connections that
+	// have the same share it.
+	head unique.Handle[string]
+	book Ended
+
+	status int16
+	// parts: the answer is one of parts, whose header has gone out or, with
+	// beginning, goes ahead of the next.
+	parts, beginning bool
+	// closes: the connection ends with the answer.
+	closes bool
+	// gone: the connection is.
+	gone bool
+	size int
+	// told is the answer's header, where it cannot be made again.
+	told http.Header
+}
+
+// park takes the connection and reports whether it did. The course has nothing
+// to say then and is not armed.
+func (l *waiting) park(c course, b *base, p *Parking) bool {
+	if l.ctx.Err() != nil {
+		return false
+	}
+	head := unique.Make(lines(l.w.Header()))
+	conn, buffered, err := p.Server.Hijack()
+	if err != nil {
+		return false
+	}
+	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	g := &parked{
+		course: c, answer: l.answer, head: head, book: p.Ended, closes: p.Close,
+		parts: l.parts, size: l.size,
+		conn: p.Lot.Conn(park.Bare(conn), early, p.Terms),
+	}
+	if g.parts {
+		g.status = http.StatusOK
+	}
+	b.line = g
+	p.Taken()
+	// The handlers on the way out may still touch the connection, by its deadlines.
+	context.AfterFunc(l.ctx, func() { g.conn.Park(g) })
+	return true
+}
+
+// Retire tells the parked holds of a hub that ends: nothing will come from it, and
+// the clients are to ask whoever has its address then.
+func Retire(lot *park.Lot, h *hub.Hub) {
+	lot.Each(func(g park.Guest) {
+		if p, ok := g.(*parked); ok && p.course.hub() == h {
+			p.course.retire()
+		}
+	})
+}
+
+// The methods of [park.Guest].
+
+func (g *parked) Arrived() {
+	select {
+	case <-g.course.hub().Ended():
+		g.course.retire()
+	default:
+	}
+	g.course.news()
+}
+
+func (g *parked) Rung()             { g.course.news() }
+func (g *parked) When() park.Moment { return g.course.when() }
+func (g *parked) Due()              { g.course.due() }
+func (g *parked) Flushed()          { g.course.flushed() }
+
+func (g *parked) Lost(slow bool) {
+	g.gone = true
+	if slow {
+		g.course.lost(Slow)
+	} else {
+		g.course.lost(ClientGone)
+	}
+}
+
+func (g *parked) Stop() {
+	g.closes = true
+	g.course.stop()
+}
+
+// The methods of [line].
+
+func (g *parked) ring() { g.conn.Ring() }
+
+func (g *parked) over(r Report) {
+	switch {
+	case g.gone:
+	case r.Abort:
+		g.conn.Abort()
+	default:
+		g.conn.Finish(!g.closes)
+	}
+	g.book.Ended(r, int(g.status), g.size, g.header)
+}
+
+func (g *parked) whole(status int, mood mood, body []byte) {
+	g.status, g.size = int16(status), len(body)
+	g.conn.Write(g.press().of(pressing{
+		body: body, head: g.head, closes: g.closes, once: mood != usual,
+		make: func() []byte {
+			header := parse(g.head.Value())
+			dress(header, g.answer, mood)
+			header.Set("Content-Length", strconv.Itoa(len(body)))
+			if mood != usual {
+				g.told = header
+			}
+			return append(g.begin(status, header, ""), body...)
+		},
+	}))
+}
+
+func (g *parked) begins() { g.parts, g.beginning = true, true }
+
+func (g *parked) send(part []byte, last bool) {
+	g.size += len(part)
+	beginning := g.beginning
+	g.beginning = false
+	if beginning {
+		g.status = http.StatusOK
+	}
+	g.conn.Write(g.press().of(pressing{
+		body: part, head: g.head, closes: g.closes, once: beginning || last,
+		make: func() []byte {
+			var b []byte
+			if beginning {
+				header := parse(g.head.Value())
+				dress(header, g.answer, usual)
+				b = g.begin(http.StatusOK, header, "Transfer-Encoding: chunked\r\n")
+			}
+			b = chunk(b, part)
+			if last {
+				b = append(b, "0\r\n\r\n"...)
+			}
+			return b
+		},
+	}))
+}
+
+// header is that of the answer.
+func (g *parked) header() http.Header {
+	if g.told != nil {
+		return g.told
+	}
+	header := parse(g.head.Value())
+	if g.status == http.StatusOK {
+		dress(header, g.answer, usual)
+	}
+	if !g.parts {
+		header.Set("Content-Length", strconv.Itoa(g.size))
+	}
+	return header
+}
+
+// begin is the answer's head, as net/http writes it (chunkWriter.writeHeader):
+// the header in order, and then what is the server's.
+func (g *parked) begin(status int, header http.Header, more string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
+	_ = header.Write(&b) // a buffer takes everything
+	b.WriteString("Date: ")
+	b.Write(time.Now().UTC().AppendFormat(b.AvailableBuffer(), http.TimeFormat))
+	b.WriteString("\r\n")
+	if g.closes {
+		b.WriteString("Connection: close\r\n")
+	}
+	b.WriteString(more)
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// chunk appends a part in chunked framing (RFC 9112 section 7.1).
+func chunk(b, part []byte) []byte {
+	if len(part) == 0 {
+		return b
+	}
+	b = strconv.AppendInt(b, int64(len(part)), 16)
+	b = append(b, "\r\n"...)
+	b = append(b, part...)
+	return append(b, "\r\n"...)
+}
+
+// lines is a header as text, in order.
+func lines(h http.Header) string {
+	var b strings.Builder
+	_ = h.Write(&b) // a builder takes everything
+	return b.String()
+}
+
+// parse is the header of such a text. Names stay as they were written.
+func parse(lines string) http.Header {
+	h := make(http.Header)
+	for line := range strings.Lines(lines) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
+		h[name] = append(h[name], value)
+	}
+	return h
+}
+
+// serversOwn are headers by which a handler tells the server how to send an
+// answer, which is not the server's doing any more where it is parked.
+var serversOwn = []string{"Connection", "Content-Length", "Date", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+// plainHeader reports whether a header has none of those.
+func plainHeader(h http.Header) bool {
+	for _, name := range serversOwn {
+		if len(h[name]) > 0 {
+			return false
+		}
+	}
+	for name := range h {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,309 @@
+package park
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Conn is a parked connection. Its methods are for the guest, in the guest's
+// methods; only Ring is for everybody.
+type Conn struct {
+	loop  *loop
+	net   net.Conn
+	guest Guest // nil once it has left
+	terms *Terms
+
+	// due is when something is to happen, and place where that stands in the
+	// loop's list, -1 if nowhere.
+	due   Moment
+	place int32
+
+	// fd is the socket, -1 where a goroutine listens to it instead of the loop.
+	fd int32
+	// slot is the place among the loop's connections.
+	slot  int32
+	state state
+	// plain: what is written goes to the socket as it is.
+	plain bool
+	// busy: a write is on its way. wrote, failed: one is over, and the guest has
+	// not been told.
+	busy, wrote, failed bool
+	// peeking: a goroutine waits for the client's next byte.
+	peeking bool
+	// spoken: the client has sent something since it was parked.
+	spoken bool
+	// rung: the connection is in the loop's list of those.
+	rung atomic.Bool
+	// early is what was read of it.
+	early *[]byte
+}
+
+type state uint8
+
+const (
+	// held: a guest is there.
+	held state = iota
+	// lingering: the answer is out, the client's next word decides.
+	lingering
+	// closing: the answer is out, and the client has been told that it was the
+	// last.
+	closing
+	// gone: no longer here.
+	gone
+)
+
+// raw returns the socket below a connection whose every byte the connection has
+// given or kept, nil if it is of another kind.
+func raw(c net.Conn) (socket syscall.Conn, plain bool) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	} else {
+		plain = true
+	}
+	switch c := c.(type) {
+	case *net.TCPConn:
+		return c, plain
+	case *net.UnixConn:
+		return c, plain
+	}
+	return nil, false
+}
+
+// Ring has the guest's Rung called soon, unless something is being written then:
+// Flushed follows that. It may be called from any goroutine, also after the guest
+// has left.
+func (c *Conn) Ring() {
+	if !c.rung.Swap(true) {
+		c.loop.ring(c)
+	}
+}
+
+// Write sends b, which must not change any more. Flushed or Lost follows.
+func (c *Conn) Write(b []byte) {
+	if c.busy || c.state != held {
+		panic("park: a write before the last was over")
+	}
+	n, err := c.try(b)
+	switch {
+	case err != nil:
+		c.failed = true
+	case n == len(b):
+		c.wrote = true
+	default:
+		c.busy = true
+		go c.finish(b[n:])
+	}
+}
+
+// finish writes to a client that reads more slowly than we write.
+func (c *Conn) finish(b []byte) {
+	_ = c.net.SetWriteDeadline(time.Now().Add(WriteTimeout))
+	_, err := c.net.Write(b)
+	if err == nil {
+		err = c.net.SetWriteDeadline(time.Time{})
+	}
+	c.loop.tell(result{conn: c, what: writing, err: err})
+}
+
+// peek waits for the client's next byte.
+func (c *Conn) peek() {
+	c.peeking = true
+	go func() {
+		b := make([]byte, 1)
+		n, err := c.net.Read(b)
+		c.loop.tell(result{conn: c, what: reading, read: b[:n], err: err})
+	}()
+}
+
+// Finish says that the answer is complete. The connection stays for the client's
+// next request; or it ends, where keep is false.
+func (c *Conn) Finish(keep bool) {
+	c.leave()
+	switch {
+	case c.failed:
+		c.close()
+	case keep && c.spoken && !c.peeking:
+		c.giveBack()
+	case keep:
+		c.state = lingering
+		c.schedule(0)
+		if idle := c.terms.Idle; idle > 0 {
+			c.schedule(In(idle))
+		}
+	default:
+		c.state = closing
+		if half, ok := c.net.(interface{ CloseWrite() error }); ok {
+			c.aside(func() { _ = half.CloseWrite() })
+		}
+		c.schedule(In(politeTime))
+	}
+}
+
+// aside runs what does not block on a plain socket. TLS says goodbye, and may
+// wait for room to say it.
+func (c *Conn) aside(f func()) {
+	if c.plain {
+		f()
+	} else {
+		go f()
+	}
+}
+
+// Abort closes the connection at once.
+func (c *Conn) Abort() {
+	c.leave()
+	c.close()
+}
+
+// Scratch is the guests' own, one for each loop.
+func (c *Conn) Scratch() *any { return &c.loop.scratch }
+
+func (c *Conn) leave() {
+	c.guest = nil
+	c.loop.held.Add(-1)
+}
+
+func (c *Conn) close() {
+	c.loop.forget(c)
+	c.aside(func() { _ = c.net.Close() })
+}
+
+// giveBack has an HTTP server read the client's next request.
+func (c *Conn) giveBack() {
+	c.loop.forget(c)
+	back := c.net
+	if c.early != nil {
+		back = replay(back, *c.early)
+	}
+	c.terms.Home.Return(back)
+}
+
+// heard is what the client's next bytes, or its end, come to.
+func (c *Conn) heard(err error) {
+	switch {
+	case c.state == held && err != nil:
+		c.lost(false)
+	case err != nil, c.state == closing:
+		c.close()
+	case c.state == held:
+		c.spoken = true
+	case c.state == lingering:
+		c.giveBack()
+	}
+}
+
+func (c *Conn) lost(slow bool) {
+	g := c.guest
+	c.leave()
+	c.close()
+	g.Lost(slow)
+}
+
+// listen is what a sound on the socket comes to.
+func (c *Conn) listen(s sound) {
+	switch {
+	case s&broken != 0:
+		c.heard(net.ErrClosed)
+	case s&silence != 0 && (c.state != lingering || c.plain && empty(c.fd)):
+		// Who waits for the answer of a client that hung up waits in vain, and
+		// net/http sees it so too, whether or not the client still reads.
+		c.heard(io.EOF)
+	case c.peeking:
+		// A goroutine is reading.
+	case c.plain || c.state != held:
+		c.heard(nil)
+	case !c.spoken:
+		// Of TLS this may be the client's goodbye.
+		c.peek()
+	}
+}
+
+// settle follows whatever was called of a guest.
+func (c *Conn) settle() {
+	for c.state == held && !c.busy {
+		switch {
+		case c.failed:
+			c.lost(false)
+			return
+		case c.wrote:
+			c.wrote = false
+			c.guest.Flushed()
+		default:
+			c.schedule(c.guest.When())
+			return
+		}
+	}
+	if c.busy {
+		c.schedule(0)
+	}
+}
+
+// schedule sets the moment at which something happens.
+func (c *Conn) schedule(m Moment) {
+	if c.state != gone {
+		c.loop.dues.set(c, m)
+	}
+}
+
+// come is what happens at the moment.
+func (c *Conn) come() {
+	c.schedule(0)
+	if c.state == held {
+		c.guest.Due()
+		return
+	}
+	c.close()
+}
+
+// answer answers a ring.
+func (c *Conn) answer() {
+	if c.state == held && !c.busy {
+		c.guest.Rung()
+	}
+}
+
+// stop is what the end of the process comes to.
+func (c *Conn) stop() {
+	switch c.state {
+	case held:
+		c.guest.Stop()
+	case lingering:
+		c.close()
+	}
+}
+
+// over handles the end of a goroutine.
+func (c *Conn) over(r *result) {
+	switch r.what {
+	case arriving:
+		c.loop.admit(c)
+	case writing:
+		if c.state != held {
+			return
+		}
+		c.busy, c.wrote = false, r.err == nil
+		if r.err != nil {
+			c.lost(errors.Is(r.err, os.ErrDeadlineExceeded))
+		}
+	case reading:
+		c.peeking = false
+		if len(r.read) > 0 {
+			c.early = joined(c.early, r.read)
+			r.err = nil
+		}
+		c.heard(r.err)
+	}
+}
+
+func joined(early *[]byte, more []byte) *[]byte {
+	if early != nil {
+		more = append(*early, more...)
+	}
+	return &more
+}

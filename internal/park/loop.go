@@ -1,0 +1,251 @@
+package park
+
+import (
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// loop watches a share of the connections. Everything that happens to one of
+// them happens on its loop's goroutine, so they have no locks; others reach the
+// loop through its lists.
+type loop struct {
+	lot     *Lot
+	watch   watch
+	conns   table
+	dues    dues
+	scratch any
+	// held counts the guests, those on their way here included.
+	held atomic.Int64
+
+	mu sync.Mutex
+	// asleep: nobody looks at the lists before it is woken.
+	asleep  bool
+	rung    []*Conn
+	results []result
+	calls   []func(*Conn)
+	closed  bool
+}
+
+// watch is how a loop learns what happens on sockets, and sleeps.
+type watch interface {
+	// add begins to watch. What there is to hear already is heard.
+	add(*Conn) error
+	// remove ends it. The socket is open still.
+	remove(*Conn)
+	// wait sleeps until something happens, the moment comes, or somebody wakes
+	// it, and has the loop hear what happened. 0 is no moment, a past one does not
+	// sleep.
+	wait(until Moment)
+	// wake may be called from any goroutine.
+	wake()
+	close()
+}
+
+// sound is what was heard on a socket.
+type sound uint8
+
+const (
+	// speech: there is something to read.
+	speech sound = 1 << iota
+	// silence: nothing will come after that.
+	silence
+	// broken: nothing can be read or written.
+	broken
+)
+
+// result is the end of something that a goroutine did for a connection.
+type result struct {
+	conn *Conn
+	what work
+	read []byte
+	err  error
+}
+
+type work uint8
+
+const (
+	arriving work = iota
+	writing
+	reading
+)
+
+func (l *loop) ring(c *Conn) {
+	l.mu.Lock()
+	l.rung = append(l.rung, c)
+	l.wakeLocked()
+}
+
+func (l *loop) tell(r result) {
+	l.mu.Lock()
+	l.results = append(l.results, r)
+	l.wakeLocked()
+}
+
+// call has f called for each connection.
+func (l *loop) call(f func(*Conn)) {
+	l.mu.Lock()
+	l.calls = append(l.calls, f)
+	l.wakeLocked()
+}
+
+// wakeLocked also unlocks.
+func (l *loop) wakeLocked() {
+	wake := l.asleep
+	l.asleep = false
+	l.mu.Unlock()
+	if wake {
+		l.watch.wake()
+	}
+}
+
+// maxIdle is how long a list may be that an idle loop keeps.
+const maxIdle = 1024
+
+func (l *loop) run() {
+	defer l.watch.close()
+	var rung []*Conn
+	var results []result
+	for {
+		l.watch.wait(l.sleep())
+
+		l.mu.Lock()
+		l.asleep = false
+		rung, l.rung = l.rung, rung[:0]
+		results, l.results = l.results, results[:0]
+		calls, closed := l.calls, l.closed
+		l.calls = nil
+		l.mu.Unlock()
+
+		for i := range results {
+			l.step(results[i].conn, func(c *Conn) { c.over(&results[i]) })
+		}
+		for _, f := range calls {
+			l.conns.each(func(c *Conn) { l.step(c, f) })
+		}
+		for _, c := range rung {
+			c.rung.Store(false)
+			l.step(c, (*Conn).answer)
+		}
+		for next := l.dues.next(); next != 0 && next <= Now(); next = l.dues.next() {
+			l.step(l.dues[0], (*Conn).come)
+		}
+		if closed {
+			l.conns.each((*Conn).Abort)
+			return
+		}
+		rung, results = tidy(rung), tidy(results)
+	}
+}
+
+// tidy empties a list, and gives it back if it is long.
+func tidy[T any](list []T) []T {
+	if cap(list) > maxIdle {
+		return nil
+	}
+	clear(list)
+	return list[:0]
+}
+
+// sleep returns until when to sleep.
+func (l *loop) sleep() Moment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.rung)+len(l.results)+len(l.calls) > 0 || l.closed {
+		return Now()
+	}
+	l.asleep = true
+	return l.dues.next()
+}
+
+// step has something happen to a connection. A mistake in it ends this connection
+// and no other.
+func (l *loop) step(c *Conn, happen func(*Conn)) {
+	if c.state == gone {
+		return
+	}
+	defer func() {
+		if err := recover(); err != nil {
+			l.lot.mistake(err, debug.Stack())
+			l.drop(c)
+		}
+	}()
+	happen(c)
+	c.settle()
+}
+
+// drop closes a connection whose guest made a mistake.
+func (l *loop) drop(c *Conn) {
+	defer func() { _ = recover() }()
+	switch c.state {
+	case held:
+		c.lost(false)
+	case lingering, closing:
+		c.close()
+	}
+}
+
+// admit begins to watch a connection.
+func (l *loop) admit(c *Conn) {
+	l.conns.add(c)
+	if c.fd >= 0 && l.watch.add(c) != nil {
+		c.lost(false)
+		return
+	}
+	if c.fd < 0 {
+		c.peek()
+	}
+	c.guest.Arrived()
+	if l.lot.stopping.Load() {
+		c.settle()
+		c.stop()
+	}
+}
+
+// forget ends the watching.
+func (l *loop) forget(c *Conn) {
+	c.schedule(0)
+	c.state = gone
+	if c.fd >= 0 {
+		l.watch.remove(c)
+	}
+	l.conns.remove(c)
+}
+
+// heard is called by the watch.
+func (l *loop) heard(c *Conn, s sound) {
+	l.step(c, func(c *Conn) { c.listen(s) })
+}
+
+// table are a loop's connections.
+type table struct {
+	slots []*Conn
+	free  []int32
+}
+
+func (t *table) add(c *Conn) {
+	if last := len(t.free) - 1; last >= 0 {
+		c.slot = t.free[last]
+		t.free = t.free[:last]
+		t.slots[c.slot] = c
+		return
+	}
+	c.slot = int32(len(t.slots))
+	t.slots = append(t.slots, c)
+}
+
+func (t *table) remove(c *Conn) {
+	t.slots[c.slot] = nil
+	t.free = append(t.free, c.slot)
+	if len(t.free) == len(t.slots) {
+		t.slots, t.free = nil, nil
+	}
+}
+
+func (t *table) each(f func(*Conn)) {
+	for _, c := range t.slots {
+		if c != nil {
+			f(c)
+		}
+	}
+}

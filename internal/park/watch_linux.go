@@ -1,0 +1,167 @@
+package park
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// watchesSockets: the loops watch sockets themselves.
+const watchesSockets = true
+
+// maxReady is how many sockets are looked at before all else.
+const maxReady = 256
+
+// epoll watches sockets edge-triggered: a socket that is readable and is not read
+// is told of once, so a client that says more than it should costs nothing, and
+// its bytes wait in the kernel.
+type epoll struct {
+	loop *loop
+	fd   int
+	// bell is an eventfd that wakes.
+	bell  int
+	ready [maxReady]unix.EpollEvent
+}
+
+// bellSlot is the bell's among the connections' slots.
+const bellSlot = -1
+
+func newWatch(l *loop) (watch, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	e := &epoll{loop: l, fd: fd, bell: bell}
+	if err := e.register(bell, bellSlot, unix.EPOLLIN); err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *epoll) register(fd int, slot int32, events uint32) error {
+	return unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events | unix.EPOLLET, Fd: slot})
+}
+
+func (e *epoll) add(c *Conn) error {
+	return e.register(int(c.fd), c.slot, unix.EPOLLIN|unix.EPOLLRDHUP)
+}
+
+func (e *epoll) remove(c *Conn) {
+	_ = unix.EpollCtl(e.fd, unix.EPOLL_CTL_DEL, int(c.fd), nil)
+}
+
+// wait hears each socket once at most, so nothing here is of an earlier owner of
+// its slot: slots are given away elsewhere.
+func (e *epoll) wait(until Moment) {
+	n, err := unix.EpollWait(e.fd, e.ready[:], milliseconds(until))
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		panic("park: epoll_wait: " + err.Error()) // a mistake of ours
+	}
+	for i := range max(n, 0) {
+		slot, events := e.ready[i].Fd, e.ready[i].Events
+		if slot == bellSlot {
+			e.hush()
+			continue
+		}
+		var s sound
+		if events&unix.EPOLLIN != 0 {
+			s |= speech
+		}
+		if events&unix.EPOLLRDHUP != 0 {
+			s |= silence
+		}
+		if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			s |= broken
+		}
+		if c := e.loop.conns.slots[slot]; c != nil {
+			e.loop.heard(c, s)
+		}
+	}
+}
+
+// milliseconds is until then, rounded up: who wakes too early sleeps again.
+func milliseconds(until Moment) int {
+	if until == 0 {
+		return -1
+	}
+	left := until.Left()
+	if left <= 0 {
+		return 0
+	}
+	return int(min((left+time.Millisecond-1)/time.Millisecond, 1<<30))
+}
+
+var one = []byte{1, 0, 0, 0, 0, 0, 0, 0}
+
+func (e *epoll) wake() { _, _ = unix.Write(e.bell, one) }
+
+func (e *epoll) hush() {
+	var b [8]byte
+	_, _ = unix.Read(e.bell, b[:])
+}
+
+func (e *epoll) close() {
+	_ = unix.Close(e.bell)
+	_ = unix.Close(e.fd)
+}
+
+// descriptor is the socket's number. It stays the socket's for as long as the
+// connection is open, which is for its owner to say.
+func descriptor(socket syscall.Conn) int32 {
+	fd := int32(-1)
+	if c, err := socket.SyscallConn(); err == nil {
+		_ = c.Control(func(n uintptr) { fd = int32(n) })
+	}
+	return fd
+}
+
+// smallWrite is how much a socket takes whole that takes anything: as much as it
+// has no other memory for than the packet that it begins.
+const smallWrite = 4 << 10
+
+// try writes what the socket takes at once.
+func (c *Conn) try(b []byte) (n int, err error) {
+	switch {
+	case c.fd < 0:
+		return 0, nil
+	case !c.plain:
+		if len(b) > smallWrite || !roomy(c.fd) {
+			return 0, nil
+		}
+		return c.net.Write(b)
+	}
+	for {
+		n, err = unix.Write(int(c.fd), b)
+		switch {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, unix.EAGAIN):
+			return 0, nil
+		case !errors.Is(err, unix.EINTR):
+			return 0, err
+		}
+	}
+}
+
+// roomy reports whether the socket takes anything.
+func roomy(fd int32) bool {
+	p := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
+	n, err := unix.Poll(p, 0)
+	return err == nil && n == 1 && p[0].Revents&unix.POLLOUT != 0
+}
+
+// empty reports whether a socket on which nothing more comes has nothing left to
+// read.
+func empty(fd int32) bool {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n == 0 && err == nil
+}
