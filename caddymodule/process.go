@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,6 +101,12 @@ var process struct {
 func init() {
 	process.stop = make(chan struct{})
 	process.logs = loggers{zap.NewNop(), zap.NewNop(), zap.NewNop()}
+	// For the holds of a generation that nobody followed; the others are answered by
+	// the newest one's end.
+	caddy.OnExit(func(context.Context) {
+		stopHolds()
+		drainParked()
+	})
 }
 
 // loggers are those by which a generation logs what may outlive it.
