@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/http"
@@ -88,6 +89,16 @@ func loggerNames(logs *caddyhttp.ServerLogConfig, r *http.Request) []string {
 		}
 	}
 	return []string{logs.DefaultLoggerName}
+}
+
+// again is the entry of a request that is the same but for its address.
+func (e *logEntry) again(head []byte) *logEntry {
+	_, target, _ := bytes.Cut(head, []byte{' '})
+	target, _, _ = bytes.Cut(target, []byte{' '})
+	next := *e
+	next.request.Request = e.request.WithContext(e.request.Context())
+	next.request.RequestURI = string(target)
+	return &next
 }
 
 // write writes the line.

@@ -27,6 +27,7 @@ type book struct {
 // page is what holds of one kind have in common.
 type page struct {
 	hub, dialect, transport string
+	opened                  prometheus.Counter
 	held, parked            prometheus.Gauge
 }
 
@@ -43,6 +44,7 @@ func pageOf(hub, dialect, transport string) *page {
 	m := metrics()
 	p, _ := pages.LoadOrStore(key, &page{
 		hub: hub, dialect: dialect, transport: transport,
+		opened: m.opened.WithLabelValues(hub, dialect, transport),
 		held:   m.held.WithLabelValues(hub, dialect, transport),
 		parked: m.parked.WithLabelValues(hub, dialect, transport),
 	})
@@ -51,7 +53,7 @@ func pageOf(hub, dialect, transport string) *page {
 
 // open enters a hold.
 func (p *page) open(channels int) *book {
-	metrics().opened.WithLabelValues(p.hub, p.dialect, p.transport).Inc()
+	p.opened.Inc()
 	p.held.Inc()
 	return &book{page: p, began: park.Now(), channels: int32(channels)}
 }
@@ -69,6 +71,16 @@ func (b *book) Ended(r hold.Report, status, size int, header func() http.Header)
 	if b.log != nil {
 		b.log.write(status, size, b.took(), header(), string(r.Outcome))
 	}
+}
+
+// Again opens the book of the same hold going on with another request.
+func (b *book) Again(head []byte) hold.Ended {
+	next := b.page.open(int(b.channels))
+	next.park()
+	if b.log != nil {
+		next.log = b.log.again(head)
+	}
+	return next
 }
 
 func (b *book) close(r hold.Report) {

@@ -234,6 +234,7 @@ func (s *Settings) options() options {
 		"max_channels": number(&s.MaxChannels),
 		"hold":         duration(&s.Hold),
 		"heartbeat":    duration(&s.Heartbeat),
+		"lease":        duration(&s.Lease),
 	}
 }
 
@@ -247,6 +248,7 @@ func (s *Settings) options() options {
 //		max_channels <number>
 //		hold         <duration>
 //		heartbeat    <duration>
+//		lease        <duration>
 //		park         on|off
 //		hub <name> {
 //			watch <glob> [touches|content|lines]

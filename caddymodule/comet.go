@@ -309,7 +309,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
 	b := pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
-	h.Parking = c.parking(w, r, b)
+	h.Parking = c.parking(w, r, b, ask.Position)
 	report, err := h.Serve(w, ofVisitor(r))
 	if err != nil {
 		b.close(hold.Report{Outcome: hold.Denied})
@@ -330,7 +330,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 
 // parking is how the hold may be parked, nil if it may not: where the answer would
 // not be the same, byte for byte.
-func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book) *hold.Parking {
+func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, position dialect.Position) *hold.Parking {
 	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Method != http.MethodGet || r.ContentLength != 0 {
 		return nil
 	}
@@ -344,7 +344,7 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book) *hold.P
 	if home == nil || !ok || lot == nil {
 		return nil
 	}
-	return &hold.Parking{
+	p := &hold.Parking{
 		Lot: lot, Terms: &home.terms, Server: server, Close: r.Close, Ended: b,
 		Taken: func() {
 			if logged {
@@ -353,6 +353,11 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book) *hold.P
 			b.park()
 		},
 	}
+	if lease := c.use.settings.lease(); lease > 0 && position != nil {
+		p.Terms = &home.leased
+		p.Lease = &hold.Lease{For: lease, Position: position, Void: c.app.retire}
+	}
+	return p
 }
 
 // refuse answers a request that cannot be held, in a sentence. The client is a

@@ -23,8 +23,10 @@ import (
 // listeners cannot be given a connection, so it is an HTTP server beside, whose
 // handler is Caddy's server: routes, logs and all else are the same.
 type home struct {
-	caddy  *caddyhttp.Server
-	terms  park.Terms
+	caddy *caddyhttp.Server
+	terms park.Terms
+	// leased are the terms of connections whose next request rarely comes here.
+	leased park.Terms
 	server *http.Server
 	// tls are the policies by which the connections were let in.
 	tls string
@@ -65,6 +67,8 @@ func newHome(srv *caddyhttp.Server, logger *zap.Logger) *home {
 	}
 	h.filled = sync.NewCond(&h.mu)
 	h.terms = park.Terms{Home: h, Idle: time.Duration(srv.IdleTimeout)}
+	h.leased = h.terms
+	h.leased.Own = true
 	go func() { _ = h.server.Serve(h) }()
 	return h
 }

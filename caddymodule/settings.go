@@ -39,6 +39,13 @@ type Settings struct {
 	// After how long a stream that has nothing to say sends a sign of life.
 	// Default: 20s.
 	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
+
+	// For how long after a poll went through Caddy's routes the next ones of the
+	// same connection are taken as the same request going on, if they are equal to
+	// the last byte but for the position: they pass no route, no middleware and no
+	// authentication then, as the later events of a stream do not. That makes the
+	// next poll several times cheaper. Default: 0, never.
+	Lease caddy.Duration `json:"lease,omitempty"`
 }
 
 // History says how much a channel keeps. An event goes when any of the three is
@@ -67,6 +74,7 @@ func (s Settings) over(base Settings) Settings {
 	s.MaxChannels = or(s.MaxChannels, base.MaxChannels)
 	s.Hold = or(s.Hold, base.Hold)
 	s.Heartbeat = or(s.Heartbeat, base.Heartbeat)
+	s.Lease = or(s.Lease, base.Lease)
 	return s
 }
 
@@ -104,7 +112,7 @@ func (s Settings) check() error {
 	}{
 		{"max_history", s.MaxHistory}, {"max_event", int64(s.MaxEvent)},
 		{"max_holds", int64(s.MaxHolds)}, {"max_channels", int64(s.MaxChannels)},
-		{"hold", int64(s.Hold)}, {"heartbeat", int64(s.Heartbeat)},
+		{"hold", int64(s.Hold)}, {"heartbeat", int64(s.Heartbeat)}, {"lease", int64(s.Lease)},
 	} {
 		if n.value < 0 {
 			return fmt.Errorf("%s cannot be negative", n.name)
@@ -137,6 +145,8 @@ func (s Settings) limits() hub.Limits {
 func (s Settings) hold() time.Duration {
 	return or(time.Duration(s.Hold), defaultHold)
 }
+
+func (s Settings) lease() time.Duration { return time.Duration(s.Lease) }
 
 func (s Settings) heartbeat() time.Duration {
 	return or(time.Duration(s.Heartbeat), defaultHeartbeat)

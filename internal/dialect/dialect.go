@@ -76,6 +76,9 @@ type Ask struct {
 	// answers at once, [Default] leaves it to the settings.
 	Wait   time.Duration
 	Answer Answer
+	// Position says where in the query the position stands, nil where the request
+	// may have it elsewhere.
+	Position Position
 	// Public says that pages of any other site may read the answer.
 	Public bool
 	// Publish, if not empty, says that the request is no question: it publishes

@@ -49,8 +49,12 @@ func (n native) Read(r *http.Request) (Ask, error) {
 	if ask.Wait, err = waitOf(query); err != nil {
 		return Ask{}, err
 	}
-	if err := ask.begin(query["since"], r.Header.Get("Last-Event-ID")); err != nil {
+	lastID := r.Header.Get("Last-Event-ID")
+	if err := ask.begin(query["since"], lastID); err != nil {
 		return Ask{}, err
+	}
+	if lastID == "" {
+		ask.Position = nativePosition{}
 	}
 	return ask, nil
 }

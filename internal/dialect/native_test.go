@@ -65,6 +65,7 @@ func TestNativeReadsWhatARequestAsksFor(t *testing.T) {
 			wantRefusal(t, err, http.StatusBadRequest, "")
 			continue
 		}
+		got.Position = nil // see TestWhereAPositionStands
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%.99s %q:\n got %+v, %v\nwant %+v", c.target, c.headers, got, err, c.want)
 		}

@@ -146,11 +146,10 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 		// which nothing will come: the client is to ask whoever has its address then.
 		ends.Retire = h.Hub.Ended()
 	}
-	p := h.Parking
-	if p != nil && !plainHeader(w.Header()) {
-		p = nil
+	if !plainHeader(w.Header()) {
+		h.Parking = nil
 	}
-	return l.drive(c, b, ends, p), nil
+	return l.drive(h, c, b, ends), nil
 }
 
 // course is the hold's way, and the part of it that all have in common.

@@ -22,6 +22,8 @@ type Parking struct {
 	// Server is the server's own writer of an HTTP/1.1 response, to which nothing
 	// else in the chain would add anything any more.
 	Server http.Hijacker
+	// Lease, if not nil, spares later requests the way here.
+	Lease *Lease
 	// Close: the client wants the connection to end with the answer.
 	Close bool
 	// Taken is called when the connection has been taken, before the handler
@@ -37,6 +39,8 @@ type Ended interface {
 	// Ended is told the answer's status, the size of its body and its header, for
 	// whoever logs them. The status is 0 where there was no answer.
 	Ended(r Report, status, size int, header func() http.Header)
+	// Again is for the same hold going on with another request.
+	Again(head []byte) Ended
 }
 
 // parked is the line of a hold whose connection is parked.
@@ -46,8 +50,9 @@ type parked struct {
 	answer Answer
 	// head is the header without what belongs to the answer; all connections that
 	// have the same share it.
-	head unique.Handle[string]
-	book Ended
+	head  unique.Handle[string]
+	book  Ended
+	lease *lease
 
 	status int16
 	// parts: the answer is one of parts, whose header has gone out or, with
@@ -55,6 +60,8 @@ type parked struct {
 	parts, beginning bool
 	// closes: the connection ends with the answer.
 	closes bool
+	// begun: the course has begun.
+	begun bool
 	// gone: the connection is.
 	gone bool
 	size int
@@ -64,7 +71,8 @@ type parked struct {
 
 // park takes the connection and reports whether it did. The course has nothing
 // to say then and is not armed.
-func (l *waiting) park(c course, b *base, p *Parking) bool {
+func (l *waiting) park(h *Hold, c course, b *base) bool {
+	p := h.Parking
 	if l.ctx.Err() != nil {
 		return false
 	}
@@ -74,10 +82,14 @@ func (l *waiting) park(c course, b *base, p *Parking) bool {
 		return false
 	}
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	conn, raw := park.Bare(conn)
 	g := &parked{
 		course: c, answer: l.answer, head: head, book: p.Ended, closes: p.Close,
-		parts: l.parts, size: l.size,
-		conn: p.Lot.Conn(park.Bare(conn), early, p.Terms),
+		parts: l.parts, size: l.size, begun: true,
+		conn: p.Lot.Conn(conn, early, p.Terms),
+	}
+	if len(l.w.Header()["Set-Cookie"]) == 0 && !p.Close {
+		g.lease = h.learn(raw, p.Lease)
 	}
 	if g.parts {
 		g.status = http.StatusOK
@@ -107,7 +119,12 @@ func (g *parked) Arrived() {
 		g.course.retire()
 	default:
 	}
-	g.course.news()
+	if g.begun {
+		g.course.news()
+		return
+	}
+	g.begun = true
+	g.course.begin()
 }
 
 func (g *parked) Rung()             { g.course.news() }
@@ -138,6 +155,8 @@ func (g *parked) over(r Report) {
 	case g.gone:
 	case r.Abort:
 		g.conn.Abort()
+	case g.lease != nil && !g.closes:
+		g.conn.Await()
 	default:
 		g.conn.Finish(!g.closes)
 	}

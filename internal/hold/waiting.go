@@ -42,18 +42,19 @@ func newWaiting(w http.ResponseWriter, r *http.Request, a Answer) *waiting {
 }
 
 // drive takes the course through its steps until it is over.
-func (l *waiting) drive(c course, b *base, ends Ends, p *Parking) Report {
+func (l *waiting) drive(h *Hold, c course, b *base, ends Ends) Report {
 	c.begin()
 	l.settle(c)
 	stop, retire := ends.Stop, ends.Retire
+	mayPark := h.Parking != nil
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !l.ended {
-		if p != nil && len(l.rung) == 0 {
-			if l.leave(c, b, p) {
+		if mayPark && len(l.rung) == 0 {
+			if l.leave(h, c, b) {
 				return Report{Outcome: Parked}
 			}
-			p = nil
+			mayPark = false
 			continue
 		}
 		var due <-chan time.Time
@@ -82,9 +83,9 @@ func (l *waiting) drive(c course, b *base, ends Ends, p *Parking) Report {
 
 // leave has the connection parked and reports whether it is. The course was
 // waiting, and else does so again.
-func (l *waiting) leave(c course, b *base, p *Parking) bool {
+func (l *waiting) leave(h *Hold, c course, b *base) bool {
 	d, _ := b.rest()
-	if b.inbox.Store(d); d == nil && l.park(c, b, p) {
+	if b.inbox.Store(d); d == nil && l.park(h, c, b) {
 		return true
 	}
 	c.news()

@@ -5,33 +5,43 @@ import (
 	"net"
 )
 
-// Bare returns the connection itself, of one that came back from here and whose
-// replayed bytes have been read.
-func Bare(c net.Conn) net.Conn {
+// Bare returns the connection itself, of one that went back with bytes that had
+// been read from it, if they have been read again; and those bytes, if nothing
+// more has been read than they.
+func Bare(c net.Conn) (bare net.Conn, head []byte) {
 	switch r := c.(type) {
 	case *replayed:
-		if len(r.early) == 0 {
-			return r.Conn
-		}
+		return r.bare(c)
 	case *replayedTLS:
-		if len(r.early) == 0 {
-			return r.Conn
-		}
+		return r.bare(c)
 	}
-	return c
+	return c, nil
+}
+
+func (r *replayed) bare(c net.Conn) (net.Conn, []byte) {
+	switch {
+	case len(r.early) > 0:
+		return c, nil
+	case r.more:
+		return r.Conn, nil
+	}
+	return r.Conn, r.head
 }
 
 // replay returns the connection with bytes that were read from it in front.
 func replay(c net.Conn, early []byte) net.Conn {
 	if t, ok := c.(*tls.Conn); ok {
-		return &replayedTLS{replayed{c, early}, t}
+		return &replayedTLS{replayed{Conn: c, early: early, head: early}, t}
 	}
-	return &replayed{c, early}
+	return &replayed{Conn: c, early: early, head: early}
 }
 
 type replayed struct {
 	net.Conn
-	early []byte
+	// early is what is left to read of head.
+	early, head []byte
+	// more: something that came later has been read.
+	more bool
 }
 
 func (r *replayed) Read(b []byte) (int, error) {
@@ -40,12 +50,18 @@ func (r *replayed) Read(b []byte) (int, error) {
 		r.early = r.early[n:]
 		return n, nil
 	}
-	return r.Conn.Read(b)
+	n, err := r.Conn.Read(b)
+	if n > 0 {
+		r.more = true
+	}
+	return n, err
 }
 
 // CloseWrite is what net/http uses before it closes.
-func (r *replayed) CloseWrite() error {
-	if half, ok := r.Conn.(interface{ CloseWrite() error }); ok {
+func (r *replayed) CloseWrite() error { return closeWrite(r.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil

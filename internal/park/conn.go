@@ -1,6 +1,7 @@
 package park
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -15,8 +16,8 @@ import (
 // methods; only Ring is for everybody.
 type Conn struct {
 	loop  *loop
-	net   net.Conn
-	guest Guest // nil once it has left
+	net   net.Conn // nil while it is own
+	guest Guest    // nil once it has left
 	terms *Terms
 
 	// due is when something is to happen, and place where that stands in the
@@ -31,6 +32,10 @@ type Conn struct {
 	state state
 	// plain: what is written goes to the socket as it is.
 	plain bool
+	// own: the socket is the loop's alone.
+	own bool
+	// stays: the guest is shown the client's next request.
+	stays bool
 	// busy: a write is on its way. wrote, failed: one is over, and the guest has
 	// not been told.
 	busy, wrote, failed bool
@@ -95,6 +100,8 @@ func (c *Conn) Write(b []byte) {
 		c.failed = true
 	case n == len(b):
 		c.wrote = true
+	case c.materialize() != nil:
+		c.failed = true
 	default:
 		c.busy = true
 		go c.finish(b[n:])
@@ -138,10 +145,37 @@ func (c *Conn) Finish(keep bool) {
 		}
 	default:
 		c.state = closing
-		if half, ok := c.net.(interface{ CloseWrite() error }); ok {
-			c.aside(func() { _ = half.CloseWrite() })
-		}
+		c.aside(func() { c.closeWrite() })
 		c.schedule(In(politeTime))
+	}
+}
+
+// Await is like Finish, but the guest, which is a [Resumer], is shown the client's
+// next request, and is done with only if it does not want it.
+func (c *Conn) Await() {
+	if c.failed || c.spoken || c.fd < 0 || !c.plain {
+		c.Finish(true)
+		return
+	}
+	g := c.guest
+	c.Finish(true)
+	c.guest, c.stays = g, true
+}
+
+// resume reads the client's next request and has the guest look at it.
+func (c *Conn) resume() {
+	head, ok := c.loop.read(c.fd)
+	switch {
+	case !ok:
+		c.close()
+	case len(head) == 0: // nothing after all
+	case len(head) < maxHead && c.guest.(Resumer).Resume(head):
+		c.state, c.stays = held, false
+		c.loop.held.Add(1)
+		c.guest.Arrived()
+	default:
+		c.early = joined(c.early, bytes.Clone(head))
+		c.giveBack()
 	}
 }
 
@@ -171,11 +205,15 @@ func (c *Conn) leave() {
 
 func (c *Conn) close() {
 	c.loop.forget(c)
-	c.aside(func() { _ = c.net.Close() })
+	c.aside(func() { c.shut() })
 }
 
 // giveBack has an HTTP server read the client's next request.
 func (c *Conn) giveBack() {
+	if c.materialize() != nil {
+		c.close()
+		return
+	}
 	c.loop.forget(c)
 	back := c.net
 	if c.early != nil {
@@ -216,6 +254,8 @@ func (c *Conn) listen(s sound) {
 		c.heard(io.EOF)
 	case c.peeking:
 		// A goroutine is reading.
+	case c.state == lingering && c.stays:
+		c.resume()
 	case c.plain || c.state != held:
 		c.heard(nil)
 	case !c.spoken:

@@ -15,6 +15,7 @@ type loop struct {
 	conns   table
 	dues    dues
 	scratch any
+	buffer  []byte
 	// held counts the guests, those on their way here included.
 	held atomic.Int64
 

@@ -49,6 +49,9 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 	}
 	if socket, plain := raw(c); socket != nil && watchesSockets {
 		p.fd, p.plain = descriptor(socket), plain
+		if plain && terms.Own {
+			p.own = p.adopt()
+		}
 	}
 	l.held.Add(1)
 	return p

@@ -34,6 +34,15 @@ type Guest interface {
 	Stop()
 }
 
+// Resumer is a guest that may stay for the client's next request.
+type Resumer interface {
+	Guest
+	// Resume is shown what the client sent after its answer, and says whether that
+	// is all that there is to know of it: the connection is the guest's again, and
+	// Arrived follows. The bytes are lent.
+	Resume(head []byte) bool
+}
+
 // Home takes connections back. It must not block.
 type Home interface {
 	// Return has an HTTP server go on with a connection whose client has sent
@@ -46,6 +55,10 @@ type Terms struct {
 	Home Home
 	// Idle is how long a client may stay silent after its answer. 0 is for ever.
 	Idle time.Duration
+	// Own has the loops keep the socket alone, without a [net.Conn], which saves
+	// memory and time for connections of which a [Resumer] spares most the way
+	// home; that way is longer then.
+	Own bool
 }
 
 // WriteTimeout is how long a client may take to read what was written, before

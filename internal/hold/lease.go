@@ -1,0 +1,138 @@
+package hold
+
+import (
+	"bytes"
+	"hash/maphash"
+	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/park"
+)
+
+// Lease lets the next poll of a parked connection go on as the same hold, without
+// being read as a request: no parser, no routes, no middleware. It must be the
+// same, byte for byte, but for the position; and the last one that went the long
+// way must not be longer ago than For.
+type Lease struct {
+	For      time.Duration
+	Position Position
+	// Void is closed when requests must go the long way: the configuration is no
+	// longer in force.
+	Void <-chan struct{}
+}
+
+// Position is what a lease needs of a dialect; package dialect describes it.
+type Position interface {
+	Param() string
+	Noise(param string) bool
+	Since(value string) (hub.Since, bool)
+}
+
+// lease is one connection's.
+type lease struct {
+	terms *Lease
+	// hold is the one that goes on.
+	hold *Hold
+	// same is what the request is known by.
+	same  uint64
+	until park.Moment
+}
+
+// learn makes a lease of a request whose head is known, nil if there can be none.
+func (h *Hold) learn(head []byte, l *Lease) *lease {
+	if l == nil || len(head) == 0 || h.Answer.Stream() || h.Answer.Patient() {
+		return nil
+	}
+	same, _, ok := likeness(head, l.Position)
+	if !ok {
+		return nil
+	}
+	// What is kept must not keep the request.
+	again := &Hold{
+		Hub: h.Hub, Channels: h.Channels, Who: h.Who, Answer: h.Answer, Wait: h.Wait, Heartbeat: h.Heartbeat,
+	}
+	return &lease{terms: l, hold: again, same: same, until: park.In(l.For)}
+}
+
+// covers reports whether a request is the same hold going on, and from where.
+func (l *lease) covers(head []byte) (hub.Since, bool) {
+	if l == nil || park.Now() >= l.until {
+		return hub.Since{}, false
+	}
+	select {
+	case <-l.terms.Void:
+		return hub.Since{}, false
+	default:
+	}
+	same, value, ok := likeness(head, l.terms.Position)
+	if !ok || same != l.same {
+		return hub.Since{}, false
+	}
+	return l.terms.Position.Since(string(value))
+}
+
+// seed is the process's own, so that nobody can look for two requests that are
+// alike to us.
+var seed = maphash.MakeSeed()
+
+// likeness is what all requests have in common that differ in their position
+// alone, and the position. There is none of a request without one, or with two;
+// or of what is not one request, whole and without a body that it announces.
+func likeness(head []byte, p Position) (same uint64, position []byte, ok bool) {
+	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
+	target, found := bytes.CutPrefix(line, []byte("GET "))
+	target, whole := bytes.CutSuffix(target, []byte(" HTTP/1.1"))
+	if !found || !whole || bytes.Index(rest, []byte("\r\n\r\n")) != len(rest)-len("\r\n\r\n") ||
+		bytes.Count(head, []byte("\n")) != bytes.Count(head, []byte("\r\n")) {
+		return 0, nil, false
+	}
+	query := bytes.IndexByte(target, '?') + 1
+	if query == 0 {
+		return 0, nil, false
+	}
+	var h maphash.Hash
+	h.SetSeed(seed)
+	begin := len("GET ") + query
+	_, _ = h.Write(head[:begin])
+	for rest := target[query:]; ; {
+		param, more, another := bytes.Cut(rest, []byte("&"))
+		name, value, _ := bytes.Cut(param, []byte("="))
+		switch {
+		case string(name) == p.Param():
+			if position != nil {
+				return 0, nil, false
+			}
+			position = value
+			param = name
+		case p.Noise(string(name)):
+			param = name
+		}
+		_, _ = h.Write(param)
+		_ = h.WriteByte('&') // separates, as it cannot be in a parameter
+		if !another {
+			break
+		}
+		rest = more
+	}
+	_, _ = h.Write(head[len("GET ")+len(target):])
+	return h.Sum64(), position, len(position) > 0
+}
+
+// Resume takes up the client's next request, if the lease covers it.
+func (g *parked) Resume(head []byte) bool {
+	since, ok := g.lease.covers(head)
+	if !ok {
+		return false
+	}
+	h := g.lease.hold
+	c, b := h.course()
+	sub, err := h.Hub.Subscribe(hub.SubConfig{Channels: h.Channels, Since: since, Waker: b, Who: h.Who})
+	if err != nil {
+		return false // the long way says so
+	}
+	b.sub, b.answer, b.line = sub, h.Answer, g
+	g.course, g.begun = c, false
+	g.status, g.size, g.told = 0, 0, nil
+	g.book = g.book.Again(head)
+	return true
+}
