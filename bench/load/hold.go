@@ -1,0 +1,206 @@
+//go:build linux
+
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open makes n more connections, and has each wait for an event: a poll is
+// sent, or a stream is open when its head has come. The page's dialect only
+// connects.
+func (l *Load) Open(n int, r *Report) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	began := l.begin()
+	added, err := l.connect(n)
+	if err != nil {
+		return err
+	}
+	if l.target.Dialect != "page" {
+		for _, c := range added {
+			l.ask(c)
+		}
+	}
+	if l.target.Streams {
+		if err := l.awaitHeads(added); err != nil {
+			return err
+		}
+	}
+	*r = l.end(began)
+	if l.target.Secure && len(added) > 0 {
+		r.Suite = suite(added[0].secure)
+	}
+	return nil
+}
+
+// perAddress is how many connections come from one of the visitors' addresses,
+// of some 28,000 ports each.
+const perAddress = 5000
+
+// connect makes n connections, and shakes hands on four at a time.
+func (l *Load) connect(n int) ([]*conn, error) {
+	to, err := netip.ParseAddrPort(l.target.Site)
+	if err != nil {
+		return nil, err
+	}
+	added := make([]*conn, n)
+	errs := make([]error, 4)
+	var all sync.WaitGroup
+	for worker := range errs {
+		all.Go(func() {
+			for i := worker; i < n && errs[worker] == nil; i += len(errs) {
+				added[i], errs[worker] = l.visitor(to, len(l.conns)+i)
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	l.conns = append(l.conns, added...)
+	for _, c := range added {
+		if err := l.loop.add(int(c.socket), int32(c.index)); err != nil {
+			return nil, err
+		}
+	}
+	return added, nil
+}
+
+// visitor makes the connection with that index.
+func (l *Load) visitor(to netip.AddrPort, index int) (*conn, error) {
+	from := netip.AddrFrom4([4]byte{127, 0, l.target.Network, byte(1 + index/perAddress)})
+	s, err := dial(to, from)
+	if err != nil {
+		return nil, fmt.Errorf("connection %d to %s: %w", index, to, err)
+	}
+	c := &conn{socket: s, index: index, channel: index % max(l.target.Channels, 1)}
+	if l.target.Secure {
+		if c.secure, err = shake(s); err != nil {
+			return nil, fmt.Errorf("connection %d to %s: %w", index, to, err)
+		}
+	}
+	return c, unix.SetNonblock(int(s), true)
+}
+
+// ask sends a connection's next request.
+func (l *Load) ask(c *conn) {
+	l.out = l.request(l.out[:0], c)
+	c.waits = true
+	if err := c.write(l.out); err != nil {
+		l.lose(c, err)
+	}
+}
+
+// awaitHeads waits until each new stream has begun.
+func (l *Load) awaitHeads(added []*conn) error {
+	missing := len(added)
+	head := func(_ *conn, a answer, _ time.Time) {
+		if a.head == nil {
+			return
+		}
+		missing--
+		if !a.ok() {
+			l.fail("a stream begins with %s", a.head)
+		}
+	}
+	for deadline := time.Now().Add(patience); missing > 0 && time.Now().Before(deadline); {
+		if err := l.turn(100*time.Millisecond, head); err != nil {
+			return err
+		}
+	}
+	l.report.Missed += missing
+	return nil
+}
+
+// Again has each connection whose poll was answered ask for the next event.
+func (l *Load) Again(_ Nothing, r *Report) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	began := l.begin()
+	for _, c := range l.conns {
+		if !c.waits && !c.closed {
+			l.ask(c)
+		}
+	}
+	*r = l.end(began)
+	return nil
+}
+
+// Publish publishes one event in each channel, and waits until every connection
+// that waits has got it. Times are from the sending of an event.
+func (l *Load) Publish(_ Nothing, r *Report) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	began := l.begin()
+	p, err := l.publisher()
+	if err != nil {
+		return err
+	}
+	sent := make([]time.Time, l.target.Channels)
+	p.posting = func(channel int) { sent[channel] = time.Now() }
+	l.seq++
+	for channel := range l.target.Channels {
+		p.queue = append(p.queue, post{channel, l.seq})
+	}
+	expected := l.waiting()
+	wants := []byte(mark(l.seq))
+	l.next()
+	for deadline := time.Now().Add(patience); ; {
+		missing := expected - l.report.Answers - l.report.Closed - l.report.Failed
+		if missing <= 0 && p.done() {
+			break
+		}
+		if time.Now().After(deadline) {
+			l.report.Missed += max(missing, 0)
+			break
+		}
+		err := l.turn(100*time.Millisecond, func(c *conn, a answer, now time.Time) { l.deliver(c, a, wants, now.Sub(sent[c.channel])) })
+		if err != nil {
+			return err
+		}
+	}
+	*r = l.end(began)
+	return nil
+}
+
+func (l *Load) waiting() int {
+	n := 0
+	for _, c := range l.conns {
+		if c.waits && !c.closed {
+			n++
+		}
+	}
+	return n
+}
+
+// deliver takes an answer, which should have the event that is wanted.
+func (l *Load) deliver(c *conn, a answer, wants []byte, after time.Duration) {
+	has := bytes.Contains(a.body, wants)
+	if l.target.Streams {
+		if !has { // a heartbeat or a comment
+			return
+		}
+	} else {
+		c.waits = false
+		l.keepCursor(c, a)
+		if !a.ok() || !has {
+			l.fail("a poll was answered by %s%s", a.head, a.body)
+			return
+		}
+	}
+	l.report.Answers++
+	l.times = append(l.times, after)
+}
+
+func (l *Load) keepCursor(c *conn, a answer) {
+	c.cursor = l.speaks.cursor(a)
+}

@@ -1,0 +1,163 @@
+//go:build linux
+
+package load
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// stub is a server that holds polls until an event is posted, and then does to
+// each what its channel's number says.
+type stub struct {
+	t       *testing.T
+	mu      sync.Mutex
+	waiting []net.Conn
+	held    chan struct{}
+}
+
+// serve returns the address at which the stub listens.
+func serve(t *testing.T) (*stub, string) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &stub{t: t, held: make(chan struct{}, 100)}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.converse(c)
+		}
+	}()
+	return s, l.Addr().String()
+}
+
+func (s *stub) converse(c net.Conn) {
+	defer c.Close()
+	for r := bufio.NewReader(c); ; {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if req.Method == http.MethodGet {
+			s.mu.Lock()
+			s.waiting = append(s.waiting, c)
+			s.mu.Unlock()
+			s.held <- struct{}{}
+			continue
+		}
+		data := make([]byte, req.ContentLength)
+		if _, err := r.Read(data); err != nil {
+			return
+		}
+		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+		s.answer(string(data))
+	}
+}
+
+// answer ends all polls: the third with another event, the fourth by closing,
+// and all others well, in two parts.
+func (s *stub) answer(data string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, c := range s.waiting {
+		body := fmt.Sprintf(`{"cursor":"a.1","events":[{"data":%s}]}`, data)
+		switch i {
+		case 2:
+			body = strings.Replace(body, `"n":1,`, `"n":7,`, 1)
+		case 3:
+			c.Close()
+			continue
+		}
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:9])
+		time.Sleep(time.Millisecond) // so that it is two segments
+		fmt.Fprint(c, body[9:])
+	}
+}
+
+// TestWhatIsNoAnswerIsCounted: a benchmark that did not notice would be fast.
+func TestWhatIsNoAnswerIsCounted(t *testing.T) {
+	s, address := serve(t)
+	l := new(Load)
+	if err := l.Aim(Target{Site: address, Publish: address, Dialect: "native", Channels: 1, Network: 200}, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close(Nothing{}, nil) }()
+	var r Report
+	for range 6 { // one by one: the stub counts them
+		if err := l.Open(1, &r); err != nil {
+			t.Fatal(err)
+		}
+		<-s.held
+	}
+	if err := l.Publish(Nothing{}, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Answers != 4 || r.Failed != 1 || r.Closed != 1 || r.Missed != 0 || r.Trouble == "" || r.Last <= 0 {
+		t.Errorf("got %+v", r)
+	}
+	for _, c := range l.conns {
+		if !c.closed && c.cursor != "a.1" {
+			t.Errorf("connection %d would ask with %q", c.index, c.cursor)
+		}
+	}
+}
+
+// TestAnswersAreCutWhereTheyEnd in whatever parts they come.
+func TestAnswersAreCutWhereTheyEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		streams bool
+		text    string
+		want    []string // of bodies
+	}{
+		"polls": {false, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", []string{"abc", ""}},
+		"a stream": {true, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hi\n\nid: 1\ndata: x\n\nid: 2\n\n",
+			[]string{"", ": hi", "id: 1\ndata: x", "id: 2"}},
+		"a stream in chunks": {true, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n: hi\n\n\r\n9\r\ndata: x\n\n\r\n",
+			[]string{"", "6\r\n: hi", "\r\n9\r\ndata: x"}},
+	} {
+		for size := 1; size <= len(c.text); size++ {
+			l, visitor := &Load{target: Target{Streams: c.streams}}, new(conn)
+			var got []string
+			for text := c.text; text != ""; text = text[min(size, len(text)):] {
+				l.cut(visitor, []byte(text[:min(size, len(text))]), func(_ *conn, a answer, _ time.Time) { got = append(got, string(a.body)) })
+			}
+			if strings.Join(got, "|") != strings.Join(c.want, "|") {
+				t.Fatalf("%s in parts of %d: %q", name, size, got)
+			}
+		}
+	}
+}
+
+// TestNchanIsAskedWithWhatItGave, the second and the tag.
+func TestNchanIsAskedWithWhatItGave(t *testing.T) {
+	a, _, _ := cutAnswer([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nLast-Modified: Sat, 21 Nov 2026 15:05:04 GMT\r\nEtag: 3\r\n\r\n"))
+	want := "GET /comet/c5 HTTP/1.1\r\nIf-Modified-Since: Sat, 21 Nov 2026 15:05:04 GMT\r\nIf-None-Match: 3\r\n"
+	if got := string(askNchan(nil, 5, cursorNchan(a))); got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	var times []time.Duration
+	for i := range 101 {
+		times = append(times, time.Duration(100-i))
+	}
+	if median, p99, last := quantiles(times); median != 50 || p99 != 99 || last != 100 {
+		t.Errorf("got %d, %d, %d", median, p99, last)
+	}
+	if median, p99, last := quantiles(nil); median != 0 || p99 != 0 || last != 0 {
+		t.Errorf("of none: %d, %d, %d", median, p99, last)
+	}
+}
