@@ -1,0 +1,35 @@
+//go:build linux
+
+package main
+
+// The names of the cases, which -only chooses from and judgements refer to.
+const (
+	pollsPlain   = "polls, plain"
+	pollsTLS     = "polls, TLS"
+	streamsPlain = "streams, plain"
+	streamsTLS   = "streams, TLS"
+	manyChannels = "many channels"
+	steadyPace   = "steady pace"
+	passThrough  = "pass-through"
+)
+
+// cases are all that is measured, in this order.
+func (b *bench) cases() []benchCase {
+	held := []*holding{
+		{name: pollsPlain, grows: true},
+		{name: streamsPlain, streams: true, grows: true},
+		{name: pollsTLS, secure: true},
+		{name: streamsTLS, secure: true, streams: true},
+		{name: manyChannels, each: true},
+	}
+	var all []benchCase
+	for _, h := range held {
+		h.bench, h.blocks, h.cycles = b, b.options.blocks, b.options.cycles
+		if h.each { // each cycle publishes in every channel, so fewer are enough
+			h.blocks, h.cycles = h.blocks+2, 1
+		}
+		all = append(all, benchCase{h.name, h.measure})
+	}
+	s, p := &steady{bench: b, name: steadyPace}, &passing{bench: b, name: passThrough}
+	return append(all, benchCase{s.name, s.measure}, benchCase{p.name, p.measure})
+}

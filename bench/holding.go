@@ -1,0 +1,319 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddy-comet/caddy-comet/bench/load"
+)
+
+// holding is the case of many connections that wait.
+type holding struct {
+	*bench
+	*caseResult
+	name            string
+	streams, secure bool
+	// each connection has a channel of its own; else all share one.
+	each bool
+	// blocks of so many cycles each.
+	blocks, cycles int
+	// grows: memory over 100 events is of interest.
+	grows bool
+}
+
+// warmup is how many connections come and go before a server's memory counts as
+// empty, and warmCycles how many cycles before CPU counts: a lease, say, begins
+// with the second poll.
+const (
+	warmup     = 20
+	warmCycles = 2
+)
+
+func (h *holding) measure(ctx context.Context) error {
+	list := slices.DeleteFunc(slices.Clone(h.present), func(c contender) bool {
+		return h.streams && c.name == leased // a lease is of polls
+	})
+	var names []string
+	for _, c := range list {
+		names = append(names, c.name)
+	}
+	h.caseResult = h.results.begin(h.name, h.caption(), rival, names)
+	for life := range h.lives {
+		if err := h.live(ctx, list, life); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *holding) connected() int {
+	if h.secure {
+		return h.options.secure
+	}
+	return h.connections
+}
+
+func (h *holding) channels() int {
+	if h.each {
+		return h.connected()
+	}
+	return 1
+}
+
+func (h *holding) caption() string {
+	what := "polls"
+	if h.streams {
+		what = "event streams"
+	}
+	where := "in one channel"
+	if h.each {
+		where = "in a channel each"
+	}
+	by := ""
+	if h.secure {
+		by = " by TLS 1.3"
+	}
+	events := warmCycles + h.blocks*h.cycles
+	return fmt.Sprintf("%s %s%s, %s. Memory: median of %d starts. CPU: median of %d rounds of %s deliveries; %d events in all.",
+		thousands(h.connected()), what, by, where, h.lives, h.blocks, thousands(h.cycles*h.connected()), events)
+}
+
+// live is one life of all servers, from their start: memory without and with
+// connections, and CPU while nothing happens. The last life goes on with events.
+func (h *holding) live(ctx context.Context, list []contender, life int) error {
+	all, err := h.launch(ctx, list, load.Target{Streams: h.streams, Secure: h.secure, Channels: h.channels()}, nil)
+	defer stopAll(all)
+	if err != nil {
+		return err
+	}
+	if err := h.warm(ctx, all); err != nil {
+		return err
+	}
+	if err := h.open(ctx, turns(all, life)); err != nil {
+		return err
+	}
+	if err := h.idle(ctx, all); err != nil {
+		return err
+	}
+	if err := h.remember(all, memoryHeld); err != nil || life < h.lives-1 {
+		return err
+	}
+	return h.events(ctx, all)
+}
+
+// warm has a few connections come and go, and then reads the memory.
+func (h *holding) warm(ctx context.Context, all []*running) error {
+	for _, r := range all {
+		if _, err := r.openAll(ctx, warmup); err != nil {
+			return err
+		}
+		if err := h.cycle(ctx, r, nil); err != nil {
+			return err
+		}
+		if err := r.visitors.Close(); err != nil {
+			return err
+		}
+		r.open = 0
+		if err := r.holds(ctx, 0); err != nil {
+			return err
+		}
+	}
+	if err := pause(ctx, h.settle/3); err != nil {
+		return err
+	}
+	for _, r := range all {
+		var err error
+		if r.empty, err = memory(r.server.pid()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *holding) open(ctx context.Context, all []*running) error {
+	for _, r := range all {
+		report, err := r.openAll(ctx, h.connected())
+		if err != nil {
+			return err
+		}
+		h.faults.add(h.name+", "+r.name, report)
+		if report.Suite != "" && !slices.Contains(h.suites, report.Suite) {
+			h.suites = append(h.suites, report.Suite)
+		}
+	}
+	return pause(ctx, h.settle)
+}
+
+// idle measures the CPU of all servers at once, while nothing happens.
+func (h *holding) idle(ctx context.Context, all []*running) error {
+	before := make([]time.Duration, len(all))
+	for i, r := range all {
+		var err error
+		if before[i], err = r.cpu(); err != nil {
+			return err
+		}
+	}
+	if err := pause(ctx, h.settle); err != nil {
+		return err
+	}
+	for i, r := range all {
+		after, err := r.cpu()
+		if err != nil {
+			return err
+		}
+		h.add(cpuIdle, r.name, 100*(after-before[i]).Seconds()/h.settle.Seconds())
+	}
+	return nil
+}
+
+// remember adds the servers' memory for each connection, beyond the empty server's.
+func (h *holding) remember(all []*running, m metric) error {
+	for _, r := range all {
+		now, err := memory(r.server.pid())
+		if err != nil {
+			return err
+		}
+		h.add(m, r.name, (now-r.empty)/float64(r.open))
+	}
+	return nil
+}
+
+// events is the part of a life in which events happen.
+func (h *holding) events(ctx context.Context, all []*running) error {
+	for range warmCycles {
+		for _, r := range all {
+			if err := h.cycle(ctx, r, nil); err != nil {
+				return err
+			}
+		}
+	}
+	for block := range h.blocks {
+		if err := h.block(ctx, all, block); err != nil {
+			return err
+		}
+	}
+	if err := pause(ctx, h.settle); err != nil {
+		return err
+	}
+	if err := h.remember(all, memoryAfter); err != nil || !h.long || !h.grows {
+		return err
+	}
+	return h.grow(ctx, all)
+}
+
+// grow goes on to 100 events, and compares the memory.
+func (h *holding) grow(ctx context.Context, all []*running) error {
+	for event := warmCycles + h.blocks*h.cycles; event < 100; event++ {
+		for _, r := range turns(all, event) {
+			if err := h.cycle(ctx, r, nil); err != nil {
+				return err
+			}
+		}
+	}
+	if err := pause(ctx, h.settle); err != nil {
+		return err
+	}
+	if err := h.remember(all, memoryLong); err != nil {
+		return err
+	}
+	for _, r := range all {
+		before, _ := h.value(memoryAfter, r.name)
+		after, _ := h.value(memoryLong, r.name)
+		h.add(growth, r.name, after/before)
+	}
+	return nil
+}
+
+// usage is what a block of cycles took.
+type usage struct {
+	began, delivery time.Duration
+	last, half      []time.Duration
+}
+
+// block is a round of CPU: the contenders take turns, cycle by cycle. What a
+// server does late, such as collecting garbage, counts in the whole cycle.
+func (h *holding) block(ctx context.Context, all []*running, block int) error {
+	uses := make(map[*running]*usage)
+	for _, r := range all {
+		began, err := r.cpu()
+		if err != nil {
+			return err
+		}
+		uses[r] = &usage{began: began}
+	}
+	for cycle := range h.cycles {
+		for _, r := range turns(all, block*h.cycles+cycle) {
+			if err := h.cycle(ctx, r, uses[r]); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range all {
+		if err := h.account(r, uses[r]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// account adds a block's figures.
+func (h *holding) account(r *running, u *usage) error {
+	ended, err := r.cpu()
+	if err != nil {
+		return err
+	}
+	each := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(h.cycles*r.open) }
+	whole := ended - u.began
+	if h.streams {
+		h.add(cpuDelivery, r.name, each(whole))
+	} else {
+		h.add(cpuDelivery, r.name, each(u.delivery))
+		h.add(cpuNext, r.name, each(whole-u.delivery))
+		h.add(cpuCycle, r.name, each(whole))
+	}
+	for i := range u.last {
+		h.add(halfAnswer, r.name, u.half[i].Seconds()*1e3)
+		h.add(lastAnswer, r.name, u.last[i].Seconds()*1e3)
+	}
+	return nil
+}
+
+// linger is how long a server has for what it does after the last answer.
+const linger = 100 * time.Millisecond
+
+// cycle publishes one event in each channel, waits until everybody has it, and
+// only then has everybody ask for the next one.
+func (h *holding) cycle(ctx context.Context, r *running, u *usage) error {
+	before, err := r.cpu()
+	if err != nil {
+		return err
+	}
+	report, err := r.visitors.Publish()
+	if err != nil {
+		return err
+	}
+	h.faults.add(h.name+", "+r.name, report)
+	if err := pause(ctx, linger); err != nil {
+		return err
+	}
+	after, err := r.cpu()
+	if err != nil {
+		return err
+	}
+	if u != nil {
+		u.delivery += after - before
+		u.half, u.last = append(u.half, report.Median), append(u.last, report.Last)
+	}
+	if h.streams {
+		return nil
+	}
+	if report, err = r.visitors.Again(); err != nil {
+		return err
+	}
+	h.faults.add(h.name+", "+r.name, report)
+	return r.holds(ctx, r.open)
+}

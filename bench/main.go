@@ -1,0 +1,125 @@
+//go:build linux
+
+// Command bench compares caddy-comet with nginx and its module Nchan on one
+// machine, in one run, and writes what comes out to docs/benchmarks.md. That
+// file says what is measured and how; `make bench` installs what is needed and
+// runs it.
+//
+// It starts every server itself, on loopback, in a directory of its own, and
+// ends them all, also when it is interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/caddy-comet/caddy-comet/bench/load"
+)
+
+func main() {
+	if load.Main() {
+		return
+	}
+	o := whole
+	quick := flag.Bool("quick", false, "a first impression: 2 rounds with 2,000 connections, in about a minute")
+	flag.BoolVar(&o.long, "long", false, "look for growth of memory over 100 rounds as well")
+	only := flag.String("only", "", "measure only the cases whose names match this regular expression")
+	flag.StringVar(&o.binary, "caddy", o.binary, "the server to measure")
+	flag.StringVar(&o.page, "out", o.page, "the page to write the tables to; empty for none")
+	bound := flag.Duration("timeout", 40*time.Minute, "end after so long, whatever is left to do")
+	flag.Parse()
+	if *quick {
+		o = o.quick()
+	}
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: -only:", err)
+		os.Exit(2)
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, *bound)
+	defer cancel()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options say how much is measured.
+type options struct {
+	binary string
+	page   string
+	only   *regexp.Regexp
+	long   bool
+
+	// connections are held at once by each contender, secure ones where TLS is
+	// in play: the visitors' share of TLS takes CPU, too.
+	connections, secure int
+	// lives are how often all servers are started anew, for the memory.
+	lives int
+	// blocks of cycles are what a figure of CPU is of. A cycle is one event to
+	// everybody and the next poll of everybody.
+	blocks, cycles int
+	// settle is the wait after the last connection, and how long idle CPU is
+	// measured.
+	settle time.Duration
+	// touched channels get perSecond events for paced in each of the blocks.
+	touched, perSecond int
+	paced              time.Duration
+	// passes are how often each server passes pages through for passing.
+	passes  int
+	passing time.Duration
+}
+
+// whole is the run whose figures count.
+var whole = options{
+	binary: "bin/caddy", page: "docs/benchmarks.md", only: regexp.MustCompile(""),
+	connections: 15000, secure: 5000, lives: 5, blocks: 5, cycles: 4, settle: 3 * time.Second,
+	touched: 1000, perSecond: 1000, paced: 2 * time.Second,
+	passes: 16, passing: time.Second,
+}
+
+func (o options) quick() options {
+	o.connections, o.secure, o.lives, o.blocks, o.cycles, o.settle = 2000, 1000, 2, 2, 2, time.Second
+	o.paced, o.passes, o.passing = time.Second, 2, 500*time.Millisecond
+	return o
+}
+
+// run measures, prints the tables and writes the page. It fails where a server
+// did not give every visitor every event; figures are no reason to fail.
+func run(ctx context.Context, o options) error {
+	b, err := newBench(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.clean()
+	for _, c := range b.cases() {
+		if !o.only.MatchString(c.name) {
+			continue
+		}
+		began := time.Now()
+		if err := c.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		b.say("%s: done in %s", c.name, time.Since(began).Round(time.Second))
+	}
+	text := b.report()
+	fmt.Println(text)
+	if o.page != "" {
+		if err := writePage(o.page, text); err != nil {
+			return err
+		}
+	}
+	if b.faults.bad() {
+		return errors.New("not every visitor got every event: " + b.faults.String())
+	}
+	return nil
+}

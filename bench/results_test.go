@@ -1,0 +1,89 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestRatiosAreOfTheSameRound: noise that slows a whole round down cancels out.
+func TestRatiosAreOfTheSameRound(t *testing.T) {
+	var r results
+	c := r.begin("case", "", "them", []string{"them", "us"})
+	for _, noise := range []float64{1, 10, 3, 7, 2} {
+		c.add(cpuDelivery, "them", 10*noise)
+		c.add(cpuDelivery, "us", 5*noise)
+	}
+	if got, ok := c.ratio(cpuDelivery, "us"); !ok || got != (spread{0.5, 0.5, 0.5}) {
+		t.Errorf("got %v, %v", got, ok)
+	}
+	if got, _ := c.value(cpuDelivery, "us"); got != 15 {
+		t.Errorf("the median is %v", got)
+	}
+}
+
+func TestFiguresAreJudgedByTheirBound(t *testing.T) {
+	var r results
+	polls := r.begin(pollsPlain, "", rival, []string{rival, parked, leased})
+	for name, value := range map[string]float64{rival: 10, parked: 2.5, leased: 2.5} {
+		polls.add(memoryHeld, name, value)
+		polls.add(cpuIdle, name, 0)
+	}
+	pages := r.begin(passThrough, "", withoutComet, []string{withoutComet, passers[1].name})
+	pages.add(pageRate, withoutComet, 1000)
+	pages.add(pageRate, passers[1].name, 990)
+	for _, c := range []struct{ what, name, want string }{
+		{"without a lease: memory of a poll, plain", parked, "0.25 met"},
+		{"with a lease: memory of a poll, plain", leased, "0.25 missed"},
+		{"with a lease: memory of a poll, plain", parked, ""},
+		{"idle CPU, % of a core, polls", parked, "0.00 met"},
+		{"pages passed through", passers[1].name, "0.99 met"},
+		{"memory of a poll, TLS", parked, ""},
+	} {
+		found := false
+		for _, f := range figures {
+			if f.what != c.what {
+				continue
+			}
+			found = true
+			if got := f.judge(&r, c.name); got != c.want {
+				t.Errorf("%s of %s: %q, not %q", c.what, c.name, got, c.want)
+			}
+		}
+		if !found {
+			t.Errorf("no figure %s", c.what)
+		}
+	}
+}
+
+func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.md")
+	write := func(text string) {
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("above\n" + beginMark + "\nold\n" + endMark + "\nbelow\n")
+	if err := writePage(page, "new\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := os.ReadFile(page)
+	if want := "above\n" + beginMark + "\nnew\n" + endMark + "\nbelow\n"; string(got) != want {
+		t.Errorf("got %q", got)
+	}
+	write("no marks")
+	if err := writePage(page, "new\n"); err == nil || !strings.Contains(err.Error(), "lacks the marks") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNumbersHaveTheDigitsThatMeanSomething(t *testing.T) {
+	for value, want := range map[float64]string{0: "0.00", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 9999.6: "10,000", 1234567: "1,234,567", 1002: "1,002"} {
+		if got := number(value); got != want {
+			t.Errorf("%v is written %s, not %s", value, got, want)
+		}
+	}
+}
