@@ -1,5 +1,5 @@
 # Two commands do everything on a Debian machine with Go: `make demo` and `make test`.
-.PHONY: build demo test check deps fuzz
+.PHONY: build demo test check deps fuzz bench
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
@@ -37,3 +37,9 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
 	done
+
+# A comparison with nginx and Nchan, written to docs/benchmarks.md. BENCH=-quick for a first impression.
+bench: build
+	integration/install.sh php nginx tools
+	go build -o bin/bench ./bench
+	bin/bench $(BENCH)

@@ -82,7 +82,7 @@ func likeness(head []byte, p Position) (same uint64, position []byte, ok bool) {
 	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
 	target, found := bytes.CutPrefix(line, []byte("GET "))
 	target, whole := bytes.CutSuffix(target, []byte(" HTTP/1.1"))
-	if !found || !whole || bytes.Index(rest, []byte("\r\n\r\n")) != len(rest)-len("\r\n\r\n") ||
+	if !found || !whole || bytes.ContainsFunc(target, odd) || bytes.Index(rest, []byte("\r\n\r\n")) != len(rest)-len("\r\n\r\n") ||
 		bytes.Count(head, []byte("\n")) != bytes.Count(head, []byte("\r\n")) {
 		return 0, nil, false
 	}
@@ -117,6 +117,10 @@ func likeness(head []byte, p Position) (same uint64, position []byte, ok bool) {
 	_, _ = h.Write(head[len("GET ")+len(target):])
 	return h.Sum64(), position, len(position) > 0
 }
+
+// odd are characters that no address has; a request with one is answered by an
+// error.
+func odd(r rune) bool { return r <= ' ' || r >= 0x7f }
 
 // Resume takes up the client's next request, if the lease covers it.
 func (g *parked) Resume(head []byte) bool {
