@@ -27,7 +27,7 @@ type book struct {
 // page is what holds of one kind have in common.
 type page struct {
 	hub, dialect, transport string
-	opened                  prometheus.Counter
+	opened, leased          prometheus.Counter
 	held, parked            prometheus.Gauge
 }
 
@@ -45,6 +45,7 @@ func pageOf(hub, dialect, transport string) *page {
 	p, _ := pages.LoadOrStore(key, &page{
 		hub: hub, dialect: dialect, transport: transport,
 		opened: m.opened.WithLabelValues(hub, dialect, transport),
+		leased: m.leased.WithLabelValues(hub, dialect, transport),
 		held:   m.held.WithLabelValues(hub, dialect, transport),
 		parked: m.parked.WithLabelValues(hub, dialect, transport),
 	})
@@ -77,6 +78,7 @@ func (b *book) Ended(r hold.Report, status, size int, header func() http.Header)
 func (b *book) Again(head []byte) hold.Ended {
 	next := b.page.open(int(b.channels))
 	next.park()
+	b.page.leased.Inc()
 	if b.log != nil {
 		next.log = b.log.again(head)
 	}

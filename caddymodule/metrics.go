@@ -15,6 +15,7 @@ type meters struct {
 	held           *prometheus.GaugeVec
 	parked         *prometheus.GaugeVec
 	opened         *prometheus.CounterVec
+	leased         *prometheus.CounterVec
 	answered       *prometheus.CounterVec
 	denied         *prometheus.CounterVec
 	publishSeconds *prometheus.HistogramVec
@@ -36,6 +37,10 @@ var metrics = sync.OnceValue(func() *meters {
 			Namespace: namespace, Subsystem: subsystem, Name: "opened_total",
 			Help: "Requests that began to be held.",
 		}, hold),
+		leased: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "leased_total",
+			Help: "Requests that began to be held by a lease, past Caddy's routes.",
+		}, hold),
 		answered: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "answered_total",
 			Help: "Held requests that ended, by how.",
@@ -55,7 +60,7 @@ var metrics = sync.OnceValue(func() *meters {
 // registerMetrics adds all figures to a config generation's registry.
 func registerMetrics(registry *prometheus.Registry) error {
 	m := metrics()
-	for _, c := range []prometheus.Collector{m.held, m.parked, m.opened, m.answered, m.denied, m.publishSeconds, hubCollector{}} {
+	for _, c := range []prometheus.Collector{m.held, m.parked, m.opened, m.leased, m.answered, m.denied, m.publishSeconds, hubCollector{}} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			return err

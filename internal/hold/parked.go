@@ -52,7 +52,10 @@ type parked struct {
 	// have the same share it.
 	head  unique.Handle[string]
 	book  Ended
-	lease *lease
+	// lease is nil where the request's head is not known: it was not parked before,
+	// or was read otherwise. learns: the next one is to be known.
+	lease  *lease
+	learns bool
 
 	status int16
 	// parts: the answer is one of parts, whose header has gone out or, with
@@ -89,7 +92,7 @@ func (l *waiting) park(h *Hold, c course, b *base) bool {
 		conn: p.Lot.Conn(conn, early, p.Terms),
 	}
 	if len(l.w.Header()["Set-Cookie"]) == 0 && !p.Close {
-		g.lease = h.learn(raw, p.Lease)
+		g.lease, g.learns = h.learn(raw, p.Lease), p.Lease != nil
 	}
 	if g.parts {
 		g.status = http.StatusOK
@@ -155,7 +158,7 @@ func (g *parked) over(r Report) {
 	case g.gone:
 	case r.Abort:
 		g.conn.Abort()
-	case g.lease != nil && !g.closes:
+	case g.learns && !g.closes:
 		g.conn.Await()
 	default:
 		g.conn.Finish(!g.closes)
