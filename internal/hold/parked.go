@@ -50,8 +50,8 @@ type parked struct {
 	answer Answer
 	// head is the header without what belongs to the answer; all connections that
 	// have the same share it.
-	head  unique.Handle[string]
-	book  Ended
+	head unique.Handle[string]
+	book Ended
 	// lease is nil where the request's head is not known: it was not parked before,
 	// or was read otherwise. learns: the next one is to be known.
 	lease  *lease
