@@ -487,3 +487,47 @@ func TestTheTechniquesPage(t *testing.T) {
 		until(t, "the worker to be free", func() bool { return !busy() })
 	})
 }
+
+// TestThePanelOfPiggybackingIsToldOfNews has PHP publish beside the page, and
+// by the panel's own button, and asks for a page each time.
+func TestThePanelOfPiggybackingIsToldOfNews(t *testing.T) {
+	d := startDemo(t)
+	chromium := browser(t, chromedp.Flag("ignore-certificate-errors", true))
+	open(t, chromium, "about:blank") // starts it
+
+	for protocol, base := range map[string]string{"http/1.1": "http://localhost:" + d.http, "h2": "https://localhost:" + d.https} {
+		t.Run(protocol, func(t *testing.T) {
+			page, listener := tab(t, chromium), tab(t, chromium)
+			open(t, listener, "http://127.0.0.1:"+d.http+"/?only=event-source")
+			until(t, "the stream to be held", func() bool { return d.held(t, "demo") == 1 })
+			open(t, page, base+"/?only=piggyback")
+			asked := func(want ...string) {
+				t.Helper()
+				var has []string
+				until(t, "the panel to show an answer", func() bool {
+					has = script[[]string](t, page, panelEvents)
+					return len(has) >= len(want)
+				})
+				if !slices.Equal(has, want) {
+					t.Fatalf("the panel shows %q, not %q", has, want)
+				}
+			}
+			ask := "document.querySelector('[data-ask]').click(), true"
+			asked("and there is no news")
+			d.php(t, "header", "demo", "by PHP")
+			script[bool](t, page, ask)
+			asked("and there is no news", "and there is news on demo")
+			script[bool](t, page, "document.querySelector('[data-publish-header]').click(), true")
+			until(t, "the panel to say that PHP has published", func() bool {
+				return strings.Contains(script[string](t, page, "document.querySelector('[data-published]').textContent"), "has become an event")
+			})
+			script[bool](t, page, ask)
+			asked("and there is no news", "and there is news on demo", "and there is news on demo")
+			script[bool](t, page, ask)
+			asked("and there is no news", "and there is news on demo", "and there is news on demo", "and there is no news")
+			until(t, "who listens to be told of both", func() bool {
+				return slices.Equal(script[[]string](t, listener, panelEvents), []string{"by PHP", "by a header"})
+			})
+		})
+	}
+}

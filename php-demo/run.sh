@@ -266,6 +266,10 @@ if [[ -n $check ]]; then
 	listen picture "$with/comet/picture?as=multipart&send=data"
 	wait_for "the clock's picture" caddy grep -qa 'PNG' "$run/heard-picture"
 
+	cursor=$(curl -fsS -m 5 "$with/comet/demo?since=" | grep -o '[a-z0-9]*\.[0-9]*')
+	publish header demo
+	curl -fsS -m 5 -o /dev/null -D - -H "Comet-Since: $cursor" -H 'Comet-Channels: demo' "$with/page.php" | grep -qi '^Comet-News: demo' || die "PHP's header was not published, or no answer says that there is news"
+
 	curl -sN -m 5 "$with/comet/alerts,orders?as=sse" >"$run/stream" &
 	curls+=($!)
 	wait_for "an event stream" caddy grep -q . "$run/stream"

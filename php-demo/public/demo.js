@@ -14,7 +14,7 @@ const Demo = {
 		return Demo.ahead === null ? null : Math.max(0, now - Demo.ahead - microtime * 1000);
 	},
 
-	// publish lets PHP publish: way is touch, append or post. It resolves to PHP's answer.
+	// publish lets PHP publish: way is touch, append, post or header. It resolves to PHP's answer.
 	async publish(way, channel, text = '') {
 		const sent = Demo.now();
 		const response = await fetch('/publish.php', { method: 'POST', body: new URLSearchParams({ way, channel, text }) });

@@ -24,8 +24,13 @@ export default function piggyback(panel) {
 
 	panel.on('[data-ask]', 'click', ask);
 	panel.on('[data-publish-header]', 'click', async () => {
-		const answer = await Demo.publish('header', 'demo', document.getElementById('text')?.value ?? 'by a header');
-		panel.find('[data-published]').textContent = `PHP answered at ${new Date(answer.at * 1000).toLocaleTimeString('en-GB')}, and its header has become an event.`;
+		const said = panel.find('[data-published]');
+		try {
+			const answer = await Demo.publish('header', 'demo', document.getElementById('text')?.value ?? 'by a header');
+			said.textContent = `PHP answered at ${new Date(answer.at * 1000).toLocaleTimeString('en-GB')}, and its header has become an event.`;
+		} catch (error) {
+			said.textContent = error.message;
+		}
 	});
 
 	ask();
