@@ -53,6 +53,11 @@ func (b *Backend) readAsked(h http.Header) *newsAsked {
 		a.err = fmt.Errorf("Comet-Since is given %d times; once is enough", len(since))
 	case since[0] == "":
 		a.begins, a.start = true, b.use.hub.Cursor()
+		if named := h.Values(channelsHeader); len(named) > 0 {
+			// None is told of yet, but a client's author learns at its first request
+			// what the second one would be refused for.
+			_, a.err = readAskedChannels(named)
+		}
 	default:
 		var err error
 		if a.since, err = hub.ParseCursor(since[0]); err != nil {

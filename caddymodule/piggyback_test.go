@@ -119,6 +119,7 @@ func TestAnOrdinaryAnswerCarriesNews(t *testing.T) {
 		{"not asked, and forged", "/200?forge=Comet-News", "-", a, newsHeader + ": forged; " + untouched},
 		{"to begin", "/200", "", "-", "Comet-Cursor: " + second + cache},
 		{"to begin, with channels", "/200", "", a, "Comet-Cursor: " + second + cache},
+		{"to begin, with a bad channel", "/200", "", "a b", "Comet-Error: a name in Comet-Channels is not allowed; a name is a letter or a digit and up to 127 more of letters, digits and ._:@=+-" + cache},
 		{"nothing new", "/200", second, a + "," + b, "Comet-Cursor: " + second + cache},
 		{"news in one of two", "/200", first, a + ", " + b, "Comet-Cursor: " + second + "; Comet-News: " + b + cache},
 		{"news elsewhere", "/200", first, a, "Comet-Cursor: " + second + cache},
