@@ -62,7 +62,7 @@ function panel(string $name, array $technique)
 			<p class="state"><span class="lamp"></span> <span data-said>paused</span> <button data-take hidden>start it</button></p>
 		</header>
 		<p class="text"><?= e($text) ?></p>
-		<p class="request" title="<?= e($request) ?>"><code><?= e($request) ?></code></p>
+		<p class="request"><code><?= e($request) ?></code></p>
 		<div class="screen">
 <?php panel_extra($name) ?>
 			<ol class="log"><li class="empty">Nothing yet.</li></ol>
