@@ -240,3 +240,98 @@ function show(what) { shown.push(JSON.stringify(what)); }
 		}
 	})
 }
+
+// TestADocumentedFrameComesBackWithItsPosition: a rewrite that drops the query
+// would have each recycled document begin with now, and lose what came between.
+func TestADocumentedFrameComesBackWithItsPosition(t *testing.T) {
+	b, err := os.ReadFile("../docs/techniques.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipes := regexp.MustCompile(`rewrite (/\S+\.php) "?(/comet/(\w+)\?as=frame[^"\n`+"`"+`]*)`).FindAllStringSubmatch(string(b), -1)
+	if len(recipes) < 3 {
+		t.Fatalf("the page has only %d rewrites of a frame", len(recipes))
+	}
+	for _, recipe := range recipes {
+		path, to, channel := recipe[1], recipe[2], recipe[3]
+		t.Run(to, func(t *testing.T) {
+			dir, listen, publish := runDir(t), port(t), port(t)
+			caddy(t, dir, fmt.Sprintf("{\n\tauto_https off\n}\nhttp://127.0.0.1:%s {\n\trewrite %s \"%s\"\n\tcomet /comet/*\n}\nhttp://127.0.0.1:%s {\n\tbind 127.0.0.1\n\tcomet_publish\n}\n", listen, path, to, publish))
+			_, body := get(t, "http://127.0.0.1:"+listen+"/comet/"+channel+"?since=")
+			cursor := regexp.MustCompile(`[0-9a-z]+\.\d+`).FindString(body)
+			res, err := plain.Post("http://127.0.0.1:"+publish+"/"+channel, "application/json", strings.NewReader("4711"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			for query, want := range map[string]bool{"?since=" + cursor: true, "": false} {
+				ctx, cancel := context.WithCancel(t.Context())
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+listen+path+query, nil)
+				res, err := plain.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				first := "" // what the document tells first: an event, or the position
+				for lines := bufio.NewScanner(res.Body); first == "" && lines.Scan(); {
+					if strings.HasPrefix(lines.Text(), "<script>") && strings.Contains(lines.Text(), "</script>") {
+						first = lines.Text()
+					}
+				}
+				cancel()
+				res.Body.Close()
+				if strings.Contains(first, "(4711)") != want {
+					t.Errorf("GET %s%s begins with %s", path, query, first)
+				}
+			}
+		})
+	}
+}
+
+// TestTheDocumentedLineKeepsNovCometAlive over a restart of the server that takes
+// longer than the page waits between two polls. The page has what NovComet.js has
+// of jQuery, and nothing for an error.
+func TestTheDocumentedLineKeepsNovCometAlive(t *testing.T) {
+	dir, listen := runDir(t), port(t)
+	for _, d := range []string{"www", "run"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, dir+"/run/news.comet", "")
+	write(t, dir+"/www/index.html", `<!DOCTYPE html><title>waiting</title><script>
+var told = 0, errors = 0, failed = [];
+function jQuery() { return { ajaxError: function (f) { failed.push(f); } }; }
+jQuery.getJSON = function (url, done) {
+	fetch(url).then(function (r) { return r.json(); }).then(done, function () {
+		errors++;
+		failed.forEach(function (f) { f({}, null, { url: url }); });
+	});
+};
+var NovComet = {
+	timestamp: Math.round(Date.now() / 1000),
+	_refresh: function () { setTimeout(NovComet.run, 1000); },
+	run: function () {
+		jQuery.getJSON('comet.php?&subscribed[news]=' + NovComet.timestamp, function (data) {
+			if (data.s === 1) {
+				NovComet.timestamp = data.k.news;
+				told++;
+			}
+			NovComet._refresh();
+		});
+	}
+};
+NovComet.run();
+`+documented(t, "js-novcomet")+`</script>`)
+	config := fmt.Sprintf("{\n\tauto_https off\n}\nhttp://127.0.0.1:%s {\n\troot %[2]s/www\n\tcomet /comet.php* novcomet {\n\t\twatch %[2]s/run/*.comet\n\t}\n\tfile_server\n}\n", listen, dir)
+	server := caddy(t, dir, config)
+	page := browser(t)
+	open(t, page, "http://127.0.0.1:"+listen+"/")
+	until(t, "the page to listen", func() bool { return strings.Contains(adminGet(t, dir, "/comet/"), `"held":1`) })
+	server.stop()
+	until(t, "a poll to fail", func() bool { return script[int](t, page, "errors") > 0 })
+	caddy(t, dir, config)
+	until(t, "the page to listen again", func() bool { return strings.Contains(adminGet(t, dir, "/comet/"), `"held":1`) })
+	before := script[int](t, page, "told")
+	write(t, dir+"/run/news.comet", "x")
+	until(t, "the page to be told", func() bool { return script[int](t, page, "told") > before })
+}

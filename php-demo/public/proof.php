@@ -54,7 +54,7 @@ page_head('The proof');
 <section class="cards">
 	<a class="card" href="/novcomet.php">
 		<h3>NovComet</h3>
-		<p>A page as it was written in 2011, its JavaScript and its PHP unchanged, and no worker held.</p>
+		<p>A page of 2011. It keeps its JavaScript and its PHP, and holds no worker.</p>
 	</a>
 	<a class="card" href="/events.php">
 		<h3>EventSource</h3>

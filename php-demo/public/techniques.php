@@ -14,7 +14,7 @@ return array(
             'The server keeps the question until it has an answer; then the browser asks again, from where that answer ended. News comes at once, and a quiet minute costs two or three requests.',
             'GET /comet/demo?since=…', 'own'),
         'novcomet' => array('NovComet',
-            'Long polling as PHP sites wrote it in 2011: a file’s time is the event. Their script and their PHP are unchanged here, only the waiting has moved from a PHP worker into Caddy.',
+            'Long polling as PHP sites wrote it in 2011: a file’s time is the event. Such a page keeps its script and its PHP, only the waiting has moved from a PHP worker into Caddy.',
             'GET /comet.php?subscribed[demo]=…', 'own'),
         'jsonp' => array('JSONP',
             'A script element may come from any other site, so the answer is a script that calls a function of this page. It is long polling that crosses origins and asks for nobody’s permission.',
