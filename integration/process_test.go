@@ -35,10 +35,11 @@ func runDir(t *testing.T) string {
 	return dir
 }
 
-// port returns a TCP port that nobody listens on.
+// port returns a TCP port that nobody listens on, on any address: a site of
+// Caddy's without bind listens on all of them.
 func port(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", ":0")
 	if err != nil {
 		t.Fatal(err)
 	}
