@@ -287,8 +287,12 @@ func foreign(w http.ResponseWriter, r *http.Request) string {
 	if origin == "" || w.Header().Get("Access-Control-Allow-Origin") != "" {
 		return ""
 	}
-	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
-		return ""
+	if u, err := url.Parse(origin); err == nil && u.Host != "" {
+		// A proxy in front may have added the port that the scheme has anyway.
+		port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+		if strings.EqualFold(u.Host, strings.TrimSuffix(r.Host, port)) {
+			return ""
+		}
 	}
 	return "the page's origin is not this site, so its browser would not let it read the answer; the site's Caddyfile lets it by: header Access-Control-Allow-Origin <origin> (a line of its own: a block that also removes headers sets it too late)"
 }

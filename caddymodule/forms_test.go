@@ -251,6 +251,21 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 			}
 		}
 	}
+	// Proxies that pass $host:$server_port on name a port that no browser does.
+	for _, c := range []struct {
+		origin, host string
+		status       int
+	}{
+		{"https://127.0.0.1", "127.0.0.1:443", 200},
+		{"http://127.0.0.1", "127.0.0.1:80", 200},
+		{"https://127.0.0.1", "127.0.0.1:80", 403},
+		{"http://127.0.0.1", "127.0.0.1:443", 403},
+		{"https://127.0.0.1", "127.0.0.1:4430", 403},
+	} {
+		if a := get(url, "Origin", c.origin, "Host", c.host); a.status != c.status {
+			t.Errorf("%s at %s: %d %q", c.origin, c.host, a.status, a.body)
+		}
+	}
 	if n := metric(t, "caddy_comet_denied_total", defaultHub); n == 0 {
 		t.Error("nothing is counted")
 	}
