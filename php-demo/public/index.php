@@ -63,7 +63,7 @@ function panel(string $name, array $technique)
 		</header>
 		<p class="text"><?= e($text) ?></p>
 		<p class="request"><code><?= e($request) ?></code></p>
-		<div class="screen">
+		<div class="screen"<?= without_comet() ? ' inert' : '' ?>>
 <?php panel_extra($name) ?>
 			<ol class="log"><li class="empty">Nothing yet.</li></ol>
 		</div>
