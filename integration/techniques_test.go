@@ -491,12 +491,13 @@ func TestTheTechniquesPage(t *testing.T) {
 // TestThePanelOfPiggybackingIsToldOfNews has PHP publish beside the page, and
 // by the panel's own button, and asks for a page each time.
 func TestThePanelOfPiggybackingIsToldOfNews(t *testing.T) {
-	d := startDemo(t)
 	chromium := browser(t, chromedp.Flag("ignore-certificate-errors", true))
 	open(t, chromium, "about:blank") // starts it
 
-	for protocol, base := range map[string]string{"http/1.1": "http://localhost:" + d.http, "h2": "https://localhost:" + d.https} {
+	for _, protocol := range []string{"http/1.1", "h2"} {
 		t.Run(protocol, func(t *testing.T) {
+			d := startDemo(t)
+			base := map[string]string{"http/1.1": "http://localhost:" + d.http, "h2": "https://localhost:" + d.https}[protocol]
 			page, listener := tab(t, chromium), tab(t, chromium)
 			open(t, listener, "http://127.0.0.1:"+d.http+"/?only=event-source")
 			until(t, "the stream to be held", func() bool { return d.held(t, "demo") == 1 })
@@ -528,6 +529,24 @@ func TestThePanelOfPiggybackingIsToldOfNews(t *testing.T) {
 			until(t, "who listens to be told of both", func() bool {
 				return slices.Equal(script[[]string](t, listener, panelEvents), []string{"by PHP", "by a header"})
 			})
+
+			// While the server is away, or answers errors, the panel says so; the next
+			// answer tells of every channel that may have lost something.
+			state := func(want string) {
+				t.Helper()
+				script[bool](t, page, ask)
+				until(t, "the panel to be "+want, func() bool {
+					return script[string](t, page, "document.querySelector('.panel').dataset.state") == want
+				})
+			}
+			d.server.stop()
+			state("lost")
+			broken := startBroken(t, d)
+			state("lost")
+			broken.stop()
+			d.start(t)
+			state("live")
+			asked("and there is no news", "and there is news on demo", "and there is news on demo", "and there is no news", "and there is news on demo,customAlert")
 		})
 	}
 }

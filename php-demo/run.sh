@@ -206,6 +206,7 @@ if [[ -n $check ]]; then
 		expect 405 "$side/publish.php"
 		expect 404 "$side/?only=none"
 	done
+	expect 200 "$without/" 'class="screen" inert' # its buttons would do nothing
 	for file in php-demo/public/techniques/*.js; do
 		expect 200 "$with/techniques/${file##*/}" export
 	done
