@@ -110,7 +110,7 @@ func (c *Conn) Write(b []byte) {
 
 // finish writes to a client that reads more slowly than we write.
 func (c *Conn) finish(b []byte) {
-	_ = c.net.SetWriteDeadline(time.Now().Add(WriteTimeout))
+	_ = c.net.SetWriteDeadline(time.Now().Add(c.loop.lot.writeTimeout))
 	_, err := c.net.Write(b)
 	if err == nil {
 		err = c.net.SetWriteDeadline(time.Time{})
@@ -146,7 +146,7 @@ func (c *Conn) Finish(keep bool) {
 	default:
 		c.state = closing
 		c.aside(func() { c.closeWrite() })
-		c.schedule(In(politeTime))
+		c.schedule(In(c.loop.lot.politeTime))
 	}
 }
 

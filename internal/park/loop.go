@@ -16,6 +16,8 @@ type loop struct {
 	dues    dues
 	scratch any
 	buffer  []byte
+	// stopping: whoever comes is stopped.
+	stopping bool
 	// held counts the guests, those on their way here included.
 	held atomic.Int64
 
@@ -24,7 +26,7 @@ type loop struct {
 	asleep  bool
 	rung    []*Conn
 	results []result
-	calls   []func(*Conn)
+	calls   []func()
 	closed  bool
 }
 
@@ -83,8 +85,8 @@ func (l *loop) tell(r result) {
 	l.wakeLocked()
 }
 
-// call has f called for each connection.
-func (l *loop) call(f func(*Conn)) {
+// do has f called by the loop, after all that it was told before.
+func (l *loop) do(f func()) {
 	l.mu.Lock()
 	l.calls = append(l.calls, f)
 	l.wakeLocked()
@@ -122,7 +124,7 @@ func (l *loop) run() {
 			l.step(results[i].conn, func(c *Conn) { c.over(&results[i]) })
 		}
 		for _, f := range calls {
-			l.conns.each(func(c *Conn) { l.step(c, f) })
+			f()
 		}
 		for _, c := range rung {
 			c.rung.Store(false)
@@ -157,6 +159,11 @@ func (l *loop) sleep() Moment {
 	}
 	l.asleep = true
 	return l.dues.next()
+}
+
+// all has something happen to each connection.
+func (l *loop) all(happen func(*Conn)) {
+	l.conns.each(func(c *Conn) { l.step(c, happen) })
 }
 
 // step has something happen to a connection. A mistake in it ends this connection
@@ -197,7 +204,7 @@ func (l *loop) admit(c *Conn) {
 		c.peek()
 	}
 	c.guest.Arrived()
-	if l.lot.stopping.Load() {
+	if l.stopping {
 		c.settle()
 		c.stop()
 	}

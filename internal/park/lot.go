@@ -10,11 +10,14 @@ import (
 
 // Lot is where connections are parked. It lasts as long as the process.
 type Lot struct {
-	loops    []*loop
-	next     atomic.Uint32
-	stopping atomic.Bool
-	mistake  func(reason any, stack []byte)
-	close    sync.Once
+	loops   []*loop
+	next    atomic.Uint32
+	mistake func(reason any, stack []byte)
+	close   sync.Once
+	// sockets: the loops watch sockets themselves.
+	sockets bool
+	// writeTimeout and politeTime are the constants, but in tests.
+	writeTimeout, politeTime time.Duration
 }
 
 // maxLoops is the most loops that are of use: they write, and a write is the
@@ -23,19 +26,27 @@ const maxLoops = 4
 
 // New returns a lot. Mistakes of guests, which are panics, are told mistake.
 func New(mistake func(reason any, stack []byte)) (*Lot, error) {
-	lot := &Lot{mistake: mistake}
-	for range min(maxLoops, runtime.GOMAXPROCS(0)) {
+	lot := &Lot{mistake: mistake, sockets: watchesSockets, writeTimeout: WriteTimeout, politeTime: politeTime}
+	if err := lot.open(min(maxLoops, runtime.GOMAXPROCS(0)), newWatch); err != nil {
+		return nil, err
+	}
+	return lot, nil
+}
+
+// open starts the loops.
+func (lot *Lot) open(loops int, newWatch func(*loop) (watch, error)) error {
+	for range loops {
 		l := &loop{lot: lot}
 		w, err := newWatch(l)
 		if err != nil {
 			lot.Close()
-			return nil, err
+			return err
 		}
 		l.watch = w
 		lot.loops = append(lot.loops, l)
 		go l.run()
 	}
-	return lot, nil
+	return nil
 }
 
 // Conn makes a connection one that can be parked. Its HTTP server must be done
@@ -47,7 +58,7 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 	if len(early) > 0 {
 		p.early, p.spoken = joined(nil, early), true
 	}
-	if socket, plain := raw(c); socket != nil && watchesSockets {
+	if socket, plain := raw(c); socket != nil && lot.sockets {
 		p.fd, p.plain = descriptor(socket), plain
 		if plain && terms.Own {
 			p.own = p.adopt()
@@ -66,10 +77,12 @@ func (c *Conn) Park(g Guest) {
 // Each calls f for each guest, as one of its own methods.
 func (lot *Lot) Each(f func(Guest)) {
 	for _, l := range lot.loops {
-		l.call(func(c *Conn) {
-			if c.state == held {
-				f(c.guest)
-			}
+		l.do(func() {
+			l.all(func(c *Conn) {
+				if c.state == held {
+					f(c.guest)
+				}
+			})
 		})
 	}
 }
@@ -85,9 +98,11 @@ func (lot *Lot) Held() (n int) {
 // Stop stops all guests, and those who still come, and closes the connections
 // that wait for their client's next request.
 func (lot *Lot) Stop() {
-	lot.stopping.Store(true)
 	for _, l := range lot.loops {
-		l.call((*Conn).stop)
+		l.do(func() {
+			l.stopping = true
+			l.all((*Conn).stop)
+		})
 	}
 }
 

@@ -2,42 +2,12 @@
 
 package park
 
-import (
-	"syscall"
-	"time"
-)
+import "syscall"
 
 // watchesSockets: a goroutine listens to each connection.
 const watchesSockets = false
 
-func newWatch(*loop) (watch, error) { return &sleeper{bell: make(chan struct{}, 1)}, nil }
-
-// sleeper only sleeps.
-type sleeper struct{ bell chan struct{} }
-
-func (*sleeper) add(*Conn) error { return nil }
-func (*sleeper) remove(*Conn)    {}
-func (*sleeper) close()          {}
-
-func (s *sleeper) wait(until Moment) {
-	if until == 0 {
-		<-s.bell
-		return
-	}
-	timer := time.NewTimer(until.Left())
-	defer timer.Stop()
-	select {
-	case <-s.bell:
-	case <-timer.C:
-	}
-}
-
-func (s *sleeper) wake() {
-	select {
-	case s.bell <- struct{}{}:
-	default:
-	}
-}
+func newWatch(l *loop) (watch, error) { return newSleeper(l) }
 
 func descriptor(syscall.Conn) int32 { return -1 }
 
