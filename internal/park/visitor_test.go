@@ -36,7 +36,8 @@ func (g *ground) park(c net.Conn, early string, change func(*visitor)) *visitor 
 	g.mu.Lock()
 	delete(g.visiting, c)
 	g.mu.Unlock()
-	v.conn = g.lot.Conn(Bare(c), []byte(early), &g.terms)
+	bare, _ := Bare(c)
+	v.conn = g.lot.Conn(bare, []byte(early), &g.terms)
 	v.conn.Park(v)
 	return v
 }
