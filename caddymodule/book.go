@@ -29,6 +29,16 @@ type page struct {
 	hub, dialect, transport string
 	opened, leased          prometheus.Counter
 	held, parked            prometheus.Gauge
+	// answered are counters by outcome.
+	answered sync.Map
+}
+
+func (p *page) count(outcome hold.Outcome) {
+	c, ok := p.answered.Load(outcome)
+	if !ok {
+		c, _ = p.answered.LoadOrStore(outcome, metrics().answered.WithLabelValues(p.hub, p.dialect, p.transport, string(outcome)))
+	}
+	c.(prometheus.Counter).Inc()
 }
 
 // pages are all there are: one for each hub, dialect and transport.
@@ -86,11 +96,11 @@ func (b *book) Again(head []byte) hold.Ended {
 }
 
 func (b *book) close(r hold.Report) {
-	p, m := b.page, metrics()
+	p := b.page
 	p.held.Dec()
-	m.answered.WithLabelValues(p.hub, p.dialect, p.transport, string(r.Outcome)).Inc()
+	p.count(r.Outcome)
 	if r.Outcome == hold.Denied {
-		m.denied.WithLabelValues(p.hub, "limit").Inc()
+		metrics().denied.WithLabelValues(p.hub, "limit").Inc()
 	}
 	if entry := logs().holds.Check(zapcore.DebugLevel, "held request ended"); entry != nil {
 		entry.Write(zap.String("hub", p.hub), zap.String("dialect", p.dialect), zap.String("transport", p.transport),

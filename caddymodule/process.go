@@ -88,7 +88,7 @@ var process struct {
 	// starts.
 	files *source.Files
 	// logs are the newest generation's, for what is nobody's own.
-	logs loggers
+	logs atomic.Pointer[loggers]
 
 	// lot is where connections are parked, nil as long as none was.
 	lot atomic.Pointer[park.Lot]
@@ -100,7 +100,7 @@ var process struct {
 
 func init() {
 	process.stop = make(chan struct{})
-	process.logs = loggers{zap.NewNop(), zap.NewNop(), zap.NewNop()}
+	process.logs.Store(&loggers{zap.NewNop(), zap.NewNop(), zap.NewNop()})
 	// For the holds of a generation that nobody followed; the others are answered by
 	// the newest one's end.
 	caddy.OnExit(func(context.Context) {
@@ -126,16 +126,13 @@ func setLoggerLocked() {
 	if len(process.running) == 0 {
 		return
 	}
-	process.logs = process.running[len(process.running)-1].logs
-	process.files.SetLogger(process.logs.files)
+	newest := process.running[len(process.running)-1].logs
+	process.logs.Store(&newest)
+	process.files.SetLogger(logs().files)
 }
 
 // logs are the loggers now in force.
-func logs() loggers {
-	process.mu.Lock()
-	defer process.mu.Unlock()
-	return process.logs
-}
+func logs() *loggers { return process.logs.Load() }
 
 // stopHolds has every hold of every generation answered.
 func stopHolds() {

@@ -126,7 +126,7 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 	}
 	l := newWaiting(w, r, h.Answer)
 	c, b := h.course()
-	sub, err := h.Hub.Subscribe(hub.SubConfig{Channels: h.Channels, Since: h.Since, Waker: b, Who: h.Who})
+	sub, err := h.subscribe(b, h.Since)
 	switch {
 	case errors.Is(err, hub.ErrTooManyHolds), errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed):
 		status, body := h.Answer.Full(err.Error(), comeBack)
@@ -150,6 +150,13 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 		h.Parking = nil
 	}
 	return l.drive(h, c, b, ends), nil
+}
+
+// subscribe has the course told. What is no stream is over with a delivery.
+func (h *Hold) subscribe(b *base, since hub.Since) (*hub.Sub, error) {
+	return h.Hub.Subscribe(hub.SubConfig{
+		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: !h.Answer.Stream(),
+	})
 }
 
 // course is the hold's way, and the part of it that all have in common.

@@ -130,7 +130,7 @@ func (g *parked) Resume(head []byte) bool {
 	}
 	h := g.lease.hold
 	c, b := h.course()
-	sub, err := h.Hub.Subscribe(hub.SubConfig{Channels: h.Channels, Since: since, Waker: b, Who: h.Who})
+	sub, err := h.subscribe(b, since)
 	if err != nil {
 		return false // the long way says so
 	}

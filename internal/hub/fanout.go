@@ -154,6 +154,7 @@ func (h *Hub) takeLocked(j *job, w waiter) bool {
 		d.fanout.left.Add(1)
 	}
 	h.delivered++
+	s.doneLocked()
 	s.comes(d)
 	return true
 }

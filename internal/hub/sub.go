@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 )
 
 // Since says from where a subscription begins. The zero value is now.
@@ -56,6 +57,8 @@ type SubConfig struct {
 	Waker    Waker
 	// Who is waiting, for those who may end the wait. May be nil.
 	Who *Who
+	// Once ends the subscription with its first delivery.
+	Once bool
 }
 
 // ErrNoChannel says that a subscription names no channel.
@@ -86,6 +89,10 @@ type Sub struct {
 	all bool
 	// gap: the position was of another epoch and nobody has been told yet.
 	gap bool
+	// once: it ends with a delivery.
+	once bool
+	// over: it has ended. For those who do not hold the hub's lock.
+	over atomic.Bool
 
 	// waking guards coming and is held while the Waker is told.
 	waking sync.Mutex
@@ -138,7 +145,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 			return nil, err
 		}
 	}
-	s := &Sub{hub: h, waker: c.Waker, who: c.Who, stamps: c.Since.stamped, each: c.Since.each, all: c.Since.all}
+	s := &Sub{hub: h, waker: c.Waker, who: c.Who, stamps: c.Since.stamped, each: c.Since.each, all: c.Since.all, once: c.Once}
 	s.members = s.one[:0]
 
 	h.mu.Lock()
@@ -213,6 +220,7 @@ func (s *Sub) Next() *Delivery {
 		s.armLocked()
 	} else {
 		h.delivered++
+		s.doneLocked()
 	}
 	return d
 }
@@ -243,6 +251,7 @@ func (s *Sub) rest() (*Delivery, Cursor) {
 	d := s.collectLocked()
 	if d != nil {
 		h.delivered++
+		s.doneLocked()
 		return d, d.Cursor
 	}
 	at := s.cursorLocked()
@@ -253,7 +262,9 @@ func (s *Sub) rest() (*Delivery, Cursor) {
 // Close ends the subscription: once it has returned, the Waker is not told any
 // more. It may be called more than once.
 func (s *Sub) Close() {
-	s.close()
+	if !s.over.Load() {
+		s.close()
+	}
 	if d := s.takeComing(); d != nil {
 		d.Done()
 	}
@@ -269,9 +280,21 @@ func (s *Sub) close() {
 	if s.state == subArmed {
 		s.disarmLocked()
 	}
+	s.endLocked()
+}
+
+// doneLocked ends a subscription that was for one delivery, which it has.
+func (s *Sub) doneLocked() {
+	if s.once {
+		s.endLocked()
+	}
+}
+
+func (s *Sub) endLocked() {
 	s.state = subClosed
-	delete(h.subs, s)
+	delete(s.hub.subs, s)
 	s.leaveLocked()
+	s.over.Store(true)
 }
 
 // leaveLocked takes the subscription out of its channels.

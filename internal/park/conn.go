@@ -139,15 +139,20 @@ func (c *Conn) Finish(keep bool) {
 		c.giveBack()
 	case keep:
 		c.state = lingering
-		c.schedule(0)
-		if idle := c.terms.Idle; idle > 0 {
-			c.schedule(In(idle))
-		}
+		c.schedule(c.idleEnd())
 	default:
 		c.state = closing
 		c.aside(func() { c.closeWrite() })
 		c.schedule(In(c.loop.lot.politeTime))
 	}
+}
+
+// idleEnd is when the connection of a client that stays silent is closed.
+func (c *Conn) idleEnd() Moment {
+	if c.terms.Idle <= 0 {
+		return 0
+	}
+	return In(c.terms.Idle)
 }
 
 // Await is like Finish, but the guest, which is a [Resumer], is shown the client's
