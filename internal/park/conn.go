@@ -131,7 +131,12 @@ func (c *Conn) peek() {
 // Finish says that the answer is complete. The connection stays for the client's
 // next request; or it ends, where keep is false.
 func (c *Conn) Finish(keep bool) {
-	c.leave()
+	if c.busy {
+		panic("park: the end before the last write was over")
+	}
+	if !c.leave() {
+		return
+	}
 	switch {
 	case c.failed:
 		c.close()
@@ -196,16 +201,23 @@ func (c *Conn) aside(f func()) {
 
 // Abort closes the connection at once.
 func (c *Conn) Abort() {
-	c.leave()
-	c.close()
+	if c.leave() {
+		c.close()
+	}
 }
 
 // Scratch is the guests' own, one for each loop.
 func (c *Conn) Scratch() *any { return &c.loop.scratch }
 
-func (c *Conn) leave() {
+// leave reports whether there was a guest. One that ends twice must not end
+// another's connection.
+func (c *Conn) leave() bool {
+	if c.guest == nil {
+		return false
+	}
 	c.guest = nil
 	c.loop.held.Add(-1)
+	return true
 }
 
 func (c *Conn) close() {

@@ -22,7 +22,7 @@ import (
 
 // limit is how long a test waits for what must come. It says nothing about how
 // long that takes.
-const limit = 30 * time.Second
+const limit = 20 * time.Second
 
 // way is how a lot learns what happens on its connections.
 type way struct {
@@ -91,9 +91,13 @@ func newGroundOf(t *testing.T, w way, kind string, loops int) *ground {
 
 // leave ends everything, and looks for what is left.
 func (g *ground) leave(files int) {
+	if g.Failed() {
+		g.lot.Close()
+		return
+	}
 	g.check()
 	g.lot.Close()
-	g.eventually("the end of all goroutines", func() bool { return !busy() })
+	g.eventually("the end of all goroutines", func() bool { return !atWork() })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, c := range g.opened {
@@ -107,8 +111,8 @@ func (g *ground) leave(files int) {
 	g.eventually("the end of all connections", func() bool { return descriptors() <= files })
 }
 
-// busy reports whether a goroutine of the package is there.
-func busy() bool {
+// atWork reports whether a goroutine of the package is there.
+func atWork() bool {
 	b := make([]byte, 1<<20)
 	stacks := string(b[:runtime.Stack(b, true)])
 	return strings.Contains(stacks, "internal/park.(*loop).") || strings.Contains(stacks, "internal/park.(*Conn).")
@@ -181,6 +185,12 @@ func (g *ground) on(f func(*loop)) {
 			defer close(done)
 			f(l)
 		})
+		l.mu.Lock()
+		closed := l.closed
+		l.mu.Unlock()
+		if closed {
+			continue
+		}
 		select {
 		case <-done:
 		case <-time.After(limit):

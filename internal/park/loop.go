@@ -75,29 +75,44 @@ const (
 
 func (l *loop) ring(c *Conn) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.rung = append(l.rung, c)
 	l.wakeLocked()
 }
 
-func (l *loop) tell(r result) {
+// tell reports whether the loop will hear of it.
+func (l *loop) tell(r result) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
 	l.results = append(l.results, r)
+	l.wakeLocked()
+	return true
+}
+
+// shut has the loop come to its end.
+func (l *loop) shut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 	l.wakeLocked()
 }
 
 // do has f called by the loop, after all that it was told before.
 func (l *loop) do(f func()) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.calls = append(l.calls, f)
 	l.wakeLocked()
 }
 
-// wakeLocked also unlocks.
+// wakeLocked wakes under the lock, without which the loop does not end: the bell of
+// one that has ended may have another file's number.
 func (l *loop) wakeLocked() {
-	wake := l.asleep
-	l.asleep = false
-	l.mu.Unlock()
-	if wake {
+	if l.asleep {
+		l.asleep = false
 		l.watch.wake()
 	}
 }
@@ -134,7 +149,10 @@ func (l *loop) run() {
 			l.step(l.dues[0], (*Conn).come)
 		}
 		if closed {
-			l.conns.each((*Conn).Abort)
+			l.conns.each(func(c *Conn) {
+				c.leave()
+				c.close()
+			})
 			return
 		}
 		rung, results = tidy(rung), tidy(results)

@@ -71,7 +71,10 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 // Park hands the connection over to the guest.
 func (c *Conn) Park(g Guest) {
 	c.guest = g
-	c.loop.tell(result{conn: c, what: arriving})
+	if !c.loop.tell(result{conn: c, what: arriving}) {
+		c.leave()
+		_ = c.net.Close()
+	}
 }
 
 // Each calls f for each guest, as one of its own methods.
@@ -118,9 +121,7 @@ func (lot *Lot) Drain(atMost time.Duration) {
 func (lot *Lot) Close() {
 	lot.close.Do(func() {
 		for _, l := range lot.loops {
-			l.mu.Lock()
-			l.closed = true
-			l.wakeLocked()
+			l.shut()
 		}
 	})
 }
