@@ -30,7 +30,7 @@ func (r *replayed) bare(c net.Conn) (net.Conn, []byte) {
 
 // replay returns the connection with bytes that were read from it in front.
 func replay(c net.Conn, early []byte) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
+	if t, ok := c.(secure); ok {
 		return &replayedTLS{replayed{Conn: c, early: early, head: early}, t}
 	}
 	return &replayed{Conn: c, early: early, head: early}
@@ -67,10 +67,12 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-// replayedTLS has the method by which net/http sees that it is TLS.
+// secure is the method by which net/http sees that it is TLS.
+type secure interface{ ConnectionState() tls.ConnectionState }
+
 type replayedTLS struct {
 	replayed
-	tls *tls.Conn
+	tls secure
 }
 
 func (r *replayedTLS) ConnectionState() tls.ConnectionState { return r.tls.ConnectionState() }

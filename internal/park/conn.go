@@ -52,8 +52,10 @@ type Conn struct {
 type state uint8
 
 const (
+	// coming: no guest is there yet.
+	coming state = iota
 	// held: a guest is there.
-	held state = iota
+	held
 	// lingering: the answer is out, the client's next word decides.
 	lingering
 	// closing: the answer is out, and the client has been told that it was the
@@ -244,7 +246,7 @@ func (c *Conn) heard(err error) {
 	switch {
 	case c.state == held && err != nil:
 		c.lost(false)
-	case err != nil, c.state == closing:
+	case err != nil:
 		c.close()
 	case c.state == held:
 		c.spoken = true
@@ -263,9 +265,16 @@ func (c *Conn) lost(slow bool) {
 // listen is what a sound on the socket comes to.
 func (c *Conn) listen(s sound) {
 	switch {
+	case c.state == closing:
+		// To close a socket that has something to read resets it, and with it the
+		// answer that is under way. Such a one has its time. (Of TLS it may be no more
+		// than the goodbye.)
+		if s&^speech != 0 && !(c.plain && unread(c.fd)) {
+			c.close()
+		}
 	case s&broken != 0:
 		c.heard(net.ErrClosed)
-	case s&silence != 0 && (c.state != lingering || c.plain && empty(c.fd)):
+	case s&silence != 0 && (c.state != lingering || c.plain && !unread(c.fd)):
 		// Who waits for the answer of a client that hung up waits in vain, and
 		// net/http sees it so too, whether or not the client still reads.
 		c.heard(io.EOF)

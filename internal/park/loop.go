@@ -145,9 +145,7 @@ func (l *loop) run() {
 			c.rung.Store(false)
 			l.step(c, (*Conn).answer)
 		}
-		for next := l.dues.next(); next != 0 && next <= Now(); next = l.dues.next() {
-			l.step(l.dues[0], (*Conn).come)
-		}
+		l.come(Now())
 		if closed {
 			l.conns.each(func(c *Conn) {
 				c.leave()
@@ -156,6 +154,17 @@ func (l *loop) run() {
 			return
 		}
 		rung, results = tidy(rung), tidy(results)
+	}
+}
+
+// come has happen what is due now. What is due again at once waits until others
+// have been heard.
+func (l *loop) come(now Moment) {
+	for range len(l.dues) {
+		if next := l.dues.next(); next == 0 || next > now {
+			return
+		}
+		l.step(l.dues[0], (*Conn).come)
 	}
 }
 
@@ -214,11 +223,11 @@ func (l *loop) drop(c *Conn) {
 // admit begins to watch a connection.
 func (l *loop) admit(c *Conn) {
 	l.conns.add(c)
+	c.state = held
 	if c.fd >= 0 && l.watch.add(c) != nil {
-		c.lost(false)
-		return
+		c.fd = -1 // the kernel watches no more
 	}
-	if c.fd < 0 {
+	if c.fd < 0 && !c.spoken {
 		c.peek()
 	}
 	c.guest.Arrived()

@@ -158,10 +158,9 @@ func roomy(fd int32) bool {
 	return err == nil && n == 1 && p[0].Revents&unix.POLLOUT != 0
 }
 
-// empty reports whether a socket on which nothing more comes has nothing left to
-// read.
-func empty(fd int32) bool {
+// unread reports whether the socket has something to read.
+func unread(fd int32) bool {
 	var b [1]byte
 	n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	return n == 0 && err == nil
+	return n > 0 && err == nil
 }

@@ -13,7 +13,7 @@ func descriptor(syscall.Conn) int32 { return -1 }
 
 func (*Conn) try([]byte) (int, error) { return 0, nil }
 
-func empty(int32) bool { return false }
+func unread(int32) bool { return false }
 
 // Sockets are not watched here, so none is the loop's own.
 
