@@ -310,8 +310,12 @@ func (c *Conn) settle() {
 	}
 }
 
-// schedule sets the moment at which something happens.
+// schedule sets the moment at which something happens. What is due again at once
+// waits until others have been heard.
 func (c *Conn) schedule(m Moment) {
+	if m != 0 {
+		m = max(m, c.loop.now+1)
+	}
 	if c.state != gone {
 		c.loop.dues.set(c, m)
 	}

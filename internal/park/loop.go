@@ -10,10 +10,12 @@ import (
 // them happens on its loop's goroutine, so they have no locks; others reach the
 // loop through its lists.
 type loop struct {
-	lot     *Lot
-	watch   watch
-	conns   table
-	dues    dues
+	lot   *Lot
+	watch watch
+	conns table
+	dues  dues
+	// now is when it was last looked at what is due.
+	now     Moment
 	scratch any
 	buffer  []byte
 	// stopping: whoever comes is stopped.
@@ -145,7 +147,7 @@ func (l *loop) run() {
 			c.rung.Store(false)
 			l.step(c, (*Conn).answer)
 		}
-		l.come(Now())
+		l.come()
 		if closed {
 			l.conns.each(func(c *Conn) {
 				c.leave()
@@ -157,13 +159,10 @@ func (l *loop) run() {
 	}
 }
 
-// come has happen what is due now. What is due again at once waits until others
-// have been heard.
-func (l *loop) come(now Moment) {
-	for range len(l.dues) {
-		if next := l.dues.next(); next == 0 || next > now {
-			return
-		}
+// come has happen what is due.
+func (l *loop) come() {
+	l.now = Now()
+	for next := l.dues.next(); next != 0 && next <= l.now; next = l.dues.next() {
 		l.step(l.dues[0], (*Conn).come)
 	}
 }
