@@ -349,7 +349,7 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, positio
 		return nil
 	}
 	p := &hold.Parking{
-		Lot: lot, Terms: &home.terms, Server: server, Close: r.Close, Ended: b,
+		Lot: lot, Terms: &home.terms, Door: door(r.Context(), server), Close: r.Close, Ended: b,
 		Taken: func() {
 			if logged {
 				b.log = takeLog(r)

@@ -63,6 +63,9 @@ func newHome(srv *caddyhttp.Server, logger *zap.Logger) *home {
 			MaxHeaderBytes:    srv.MaxHeaderBytes,
 			ErrorLog:          errorLog,
 			TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1 only
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				return context.WithValue(ctx, visitKey{}, park.VisitOf(c))
+			},
 		},
 	}
 	h.filled = sync.NewCond(&h.mu)
@@ -71,6 +74,29 @@ func newHome(srv *caddyhttp.Server, logger *zap.Logger) *home {
 	h.leased.Own = true
 	go func() { _ = h.server.Serve(h) }()
 	return h
+}
+
+// visitKey is where the context of a request has the visit that its connection is
+// on.
+type visitKey struct{}
+
+// door is where a request's connection can be taken.
+func door(ctx context.Context, server http.Hijacker) park.Door {
+	hijack := park.Hijacked{Writer: server, Context: ctx}
+	if v, ok := ctx.Value(visitKey{}).(*park.Visit); ok && v != nil {
+		return either{v, hijack}
+	}
+	return hijack
+}
+
+// either is the first of two doors that opens.
+type either struct{ first, second park.Door }
+
+func (e either) Take(hand func(park.Taken)) error {
+	if e.first.Take(hand) == nil {
+		return nil
+	}
+	return e.second.Take(hand)
 }
 
 // hooks is how many functions of a kind other modules have left with a server.

@@ -79,11 +79,10 @@ var seed = maphash.MakeSeed()
 // alone, and the position. There is none of a request without one, or with two;
 // or of what is not one request, whole and without a body that it announces.
 func likeness(head []byte, p Position) (same uint64, position []byte, ok bool) {
-	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
+	line, _, _ := bytes.Cut(head, []byte("\r\n"))
 	target, found := bytes.CutPrefix(line, []byte("GET "))
 	target, whole := bytes.CutSuffix(target, []byte(" HTTP/1.1"))
-	if !found || !whole || bytes.ContainsFunc(target, odd) || bytes.Index(rest, []byte("\r\n\r\n")) != len(rest)-len("\r\n\r\n") ||
-		bytes.Count(head, []byte("\n")) != bytes.Count(head, []byte("\r\n")) {
+	if !found || !whole || bytes.ContainsFunc(target, odd) || !park.OneRequest(head) {
 		return 0, nil, false
 	}
 	query := bytes.IndexByte(target, '?') + 1

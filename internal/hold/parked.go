@@ -2,7 +2,6 @@ package hold
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -19,9 +18,9 @@ import (
 type Parking struct {
 	Lot   *park.Lot
 	Terms *park.Terms
-	// Server is the server's own writer of an HTTP/1.1 response, to which nothing
-	// else in the chain would add anything any more.
-	Server http.Hijacker
+	// Door is where the connection can be taken from the server: of a response of
+	// HTTP/1.1, to which nothing else in the chain would add anything any more.
+	Door park.Door
 	// Lease, if not nil, spares later requests the way here.
 	Lease *Lease
 	// Close: the client wants the connection to end with the answer.
@@ -80,27 +79,25 @@ func (l *waiting) park(h *Hold, c course, b *base) bool {
 		return false
 	}
 	head := unique.Make(lines(l.w.Header()))
-	conn, buffered, err := p.Server.Hijack()
-	if err != nil {
-		return false
-	}
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
-	conn, raw := park.Bare(conn)
 	g := &parked{
 		course: c, answer: l.answer, head: head, book: p.Ended, closes: p.Close,
 		parts: l.parts, size: l.size, begun: true,
-		conn: p.Lot.Conn(conn, early, p.Terms),
-	}
-	if len(l.w.Header()["Set-Cookie"]) == 0 && !p.Close {
-		g.lease, g.learns = h.learn(raw, p.Lease), p.Lease != nil
 	}
 	if g.parts {
 		g.status = http.StatusOK
 	}
+	learns := p.Lease != nil && !p.Close && len(l.w.Header()["Set-Cookie"]) == 0
+	if err := p.Door.Take(func(t park.Taken) {
+		if learns {
+			g.lease, g.learns = h.learn(t.Head, p.Lease), true
+		}
+		g.conn = p.Lot.Conn(t.Conn, t.Early, p.Terms)
+		g.conn.Park(g)
+	}); err != nil {
+		return false
+	}
 	b.line = g
 	p.Taken()
-	// The handlers on the way out may still touch the connection, by its deadlines.
-	context.AfterFunc(l.ctx, func() { g.conn.Park(g) })
 	return true
 }
 

@@ -1,64 +1,212 @@
 package park
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
+	"net/http"
+	"sync"
+	"time"
 )
 
-// Bare returns the connection itself, of one that went back with bytes that had
-// been read from it, if they have been read again; and those bytes, if nothing
-// more has been read than they.
-func Bare(c net.Conn) (bare net.Conn, head []byte) {
-	switch r := c.(type) {
-	case *replayed:
-		return r.bare(c)
-	case *replayedTLS:
-		return r.bare(c)
-	}
-	return c, nil
+// Door is where a connection can be taken from the HTTP server that it is at.
+type Door interface {
+	// Take takes it and says what comes of it. The server still holds it until its
+	// handler has returned; then hand is called, once.
+	Take(hand func(Taken)) error
 }
 
-func (r *replayed) bare(c net.Conn) (net.Conn, []byte) {
-	switch {
-	case len(r.early) > 0:
-		return c, nil
-	case r.more:
-		return r.Conn, nil
-	}
-	return r.Conn, r.head
+// Taken is a connection that its server no longer holds.
+type Taken struct {
+	Conn net.Conn
+	// Early is what the server has read of the client's next request.
+	Early []byte
+	// Head is the request that the connection was taken in, as it was read; nil
+	// where that is not known.
+	Head []byte
 }
 
-// replay returns the connection with bytes that were read from it in front.
-func replay(c net.Conn, early []byte) net.Conn {
-	if t, ok := c.(secure); ok {
-		return &replayedTLS{replayed{Conn: c, early: early, head: early}, t}
-	}
-	return &replayed{Conn: c, early: early, head: early}
+// Hijacked is the door of any HTTP/1 server. The context is that of the request.
+type Hijacked struct {
+	Writer  http.Hijacker
+	Context context.Context
 }
 
-type replayed struct {
-	net.Conn
-	// early is what is left to read of head.
-	early, head []byte
-	// more: something that came later has been read.
+// Take implements [Door]. Handlers on the way out may still touch the connection,
+// by its deadlines, so nobody gets it before they have returned.
+func (h Hijacked) Take(hand func(Taken)) error {
+	c, buffered, err := h.Writer.Hijack()
+	if err != nil {
+		return err
+	}
+	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	taken := Taken{Conn: c, Early: bytes.Clone(early)}
+	if v := VisitOf(c); v != nil {
+		taken.Conn, taken.Early = v.inner, append(taken.Early, v.early...)
+	}
+	context.AfterFunc(h.Context, func() { hand(taken) })
+	return nil
+}
+
+// Visit is a connection that went back to an HTTP server. It can be taken from
+// there once more without a word to the server, to which it seems to end then:
+// that spares what a server gives away with a hijacked connection.
+type Visit struct {
+	inner net.Conn
+	// early is what is left to read of what was read here.
+	early []byte
+
+	mu sync.Mutex
+	// head is the first that the server read. more: it has read more since.
+	head []byte
 	more bool
+	// hand is who gets the connection when the server closes it.
+	hand func(Taken)
+	// late is what came after it was taken.
+	late []byte
 }
 
-func (r *replayed) Read(b []byte) (int, error) {
-	if len(r.early) > 0 {
-		n := copy(b, r.early)
-		r.early = r.early[n:]
+// visitTLS has the method by which net/http sees that it is TLS.
+type visitTLS struct {
+	*Visit
+	secure
+}
+
+// secure is a connection with TLS.
+type secure interface{ ConnectionState() tls.ConnectionState }
+
+// visit sends a connection back.
+func visit(c net.Conn, early []byte) net.Conn {
+	v := &Visit{inner: c, early: early}
+	if t, ok := c.(secure); ok {
+		return visitTLS{v, t}
+	}
+	return v
+}
+
+// VisitOf returns the visit that a connection is on, nil if it is on none.
+func VisitOf(c net.Conn) *Visit {
+	switch c := c.(type) {
+	case *Visit:
+		return c
+	case visitTLS:
+		return c.Visit
+	}
+	return nil
+}
+
+var errMore = errors.New("park: the server has read more than one request")
+
+// Take implements [Door]. It works where the server has read one request and
+// nothing else.
+func (v *Visit) Take(hand func(Taken)) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.more || len(v.early) > 0 || !OneRequest(v.head) {
+		return errMore
+	}
+	v.hand = hand
+	return nil
+}
+
+// OneRequest reports whether that is the head of one request, from its first byte
+// to its last.
+func OneRequest(head []byte) bool {
+	end := []byte("\r\n\r\n")
+	return len(head) > len(end) && bytes.Index(head, end) == len(head)-len(end) &&
+		bytes.Count(head, []byte{'\n'}) == bytes.Count(head, []byte{'\r', '\n'})
+}
+
+// maxHead is how much of a request is kept.
+const maxHead = 8 << 10
+
+func (v *Visit) Read(b []byte) (int, error) {
+	v.mu.Lock()
+	if v.hand != nil {
+		v.mu.Unlock()
+		return 0, io.EOF
+	}
+	if len(v.early) > 0 {
+		n := copy(b, v.early)
+		v.early = v.early[n:]
+		v.seen(b[:n])
+		v.mu.Unlock()
 		return n, nil
 	}
-	n, err := r.Conn.Read(b)
-	if n > 0 {
-		r.more = true
+	v.mu.Unlock()
+	n, err := v.inner.Read(b)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.hand != nil {
+		v.late = append(v.late, b[:n]...)
+		return 0, io.EOF
 	}
+	v.seen(b[:n])
 	return n, err
 }
 
+// seen notes what the server reads.
+func (v *Visit) seen(b []byte) {
+	switch {
+	case len(b) == 0:
+	case v.head == nil && len(b) < maxHead:
+		v.head = bytes.Clone(b)
+	default:
+		v.more = true
+	}
+}
+
+func (v *Visit) taken() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.hand != nil
+}
+
+// Write leaves out what the server says of a connection that it no longer has.
+func (v *Visit) Write(b []byte) (int, error) {
+	if v.taken() {
+		return len(b), nil
+	}
+	return v.inner.Write(b)
+}
+
+// ReadFrom is what net/http uses to send files.
+func (v *Visit) ReadFrom(r io.Reader) (int64, error) {
+	if v.taken() {
+		return io.Copy(io.Discard, r)
+	}
+	if f, ok := v.inner.(io.ReaderFrom); ok {
+		return f.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{v.inner}, r)
+}
+
+// Close is the server's last word.
+func (v *Visit) Close() error {
+	v.mu.Lock()
+	hand := v.hand
+	v.mu.Unlock()
+	if hand == nil {
+		return v.inner.Close()
+	}
+	_ = v.inner.SetReadDeadline(time.Time{})
+	v.mu.Lock()
+	taken := Taken{Conn: v.inner, Early: v.late, Head: v.head}
+	v.mu.Unlock()
+	hand(taken)
+	return nil
+}
+
 // CloseWrite is what net/http uses before it closes.
-func (r *replayed) CloseWrite() error { return closeWrite(r.Conn) }
+func (v *Visit) CloseWrite() error {
+	if v.taken() {
+		return nil
+	}
+	return closeWrite(v.inner)
+}
 
 func closeWrite(c net.Conn) error {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
@@ -67,12 +215,10 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-// secure is the method by which net/http sees that it is TLS.
-type secure interface{ ConnectionState() tls.ConnectionState }
+// The other methods of [net.Conn] are the connection's.
 
-type replayedTLS struct {
-	replayed
-	tls secure
-}
-
-func (r *replayedTLS) ConnectionState() tls.ConnectionState { return r.tls.ConnectionState() }
+func (v *Visit) LocalAddr() net.Addr                { return v.inner.LocalAddr() }
+func (v *Visit) RemoteAddr() net.Addr               { return v.inner.RemoteAddr() }
+func (v *Visit) SetDeadline(t time.Time) error      { return v.inner.SetDeadline(t) }
+func (v *Visit) SetReadDeadline(t time.Time) error  { return v.inner.SetReadDeadline(t) }
+func (v *Visit) SetWriteDeadline(t time.Time) error { return v.inner.SetWriteDeadline(t) }

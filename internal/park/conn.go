@@ -234,11 +234,11 @@ func (c *Conn) giveBack() {
 		return
 	}
 	c.loop.forget(c)
-	back := c.net
+	var early []byte
 	if c.early != nil {
-		back = replay(back, *c.early)
+		early = *c.early
 	}
-	c.terms.Home.Return(back)
+	c.terms.Home.Return(visit(c.net, early))
 }
 
 // heard is what the client's next bytes, or its end, come to.

@@ -16,7 +16,7 @@ func TestEarlyBytes(t *testing.T) {
 		g.hears(c, "first answer")
 		back := g.returned()
 		g.hears(back, "sec")
-		if Bare(back) != back {
+		if bare(back) != back {
 			t.Fatal("the connection is bare, and early bytes are lost")
 		}
 		// Parked again with a part of them left, it returns with the others.

@@ -54,9 +54,6 @@ func (c *Conn) shut() {
 	_ = c.net.Close()
 }
 
-// maxHead is how much of a request is read at once. One that is longer goes home.
-const maxHead = 8 << 10
-
 // read reads what there is, into the loop's one buffer. It reports false where
 // the connection has ended.
 func (l *loop) read(fd int32) (b []byte, ok bool) {

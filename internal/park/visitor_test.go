@@ -36,8 +36,7 @@ func (g *ground) park(c net.Conn, early string, change func(*visitor)) *visitor 
 	g.mu.Lock()
 	delete(g.visiting, c)
 	g.mu.Unlock()
-	bare, _ := Bare(c)
-	v.conn = g.lot.Conn(bare, []byte(early), &g.terms)
+	v.conn = g.lot.Conn(bare(c), []byte(early), &g.terms)
 	v.conn.Park(v)
 	return v
 }
@@ -129,4 +128,13 @@ func answers(s string, keep bool) func(*visitor) {
 		v.rung = func(v *visitor) { v.write(s) }
 		v.flushed = func(v *visitor) { v.finish(keep) }
 	}
+}
+
+// bare is the connection itself, of one that came back and has nothing left to
+// read again.
+func bare(c net.Conn) net.Conn {
+	if v := VisitOf(c); v != nil && len(v.early) == 0 {
+		return v.inner
+	}
+	return c
 }

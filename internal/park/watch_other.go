@@ -17,8 +17,6 @@ func unread(int32) bool { return false }
 
 // Sockets are not watched here, so none is the loop's own.
 
-const maxHead = 0
-
 func (*Conn) adopt() bool                    { return false }
 func (*Conn) materialize() error             { return nil }
 func (c *Conn) closeWrite()                  { _ = closeWrite(c.net) }
