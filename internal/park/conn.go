@@ -20,10 +20,10 @@ type Conn struct {
 	guest Guest    // nil once it has left
 	terms *Terms
 
-	// due is when something is to happen, and place where that stands in the
-	// loop's list, -1 if nowhere.
-	due   Moment
-	place int32
+	// due is when something is to happen, key by when the loop looks, and place
+	// where that stands in its list, -1 if nowhere.
+	due, key Moment
+	place    int32
 
 	// fd is the socket, -1 where a goroutine listens to it instead of the loop.
 	fd int32

@@ -3,35 +3,50 @@ package park
 import "container/heap"
 
 // dues are the connections to which something happens by itself, the next one
-// first. One timer serves them all.
+// first. One timer serves them all. Most are put off before their moment comes, and
+// that is only noted: a connection finds its new place when it is the first.
 type dues []*Conn
 
 func (d *dues) set(c *Conn, m Moment) {
-	was := c.due
 	c.due = m
 	switch {
-	case m == was:
 	case m == 0:
-		heap.Remove(d, int(c.place))
 	case c.place < 0:
+		c.key = m
 		heap.Push(d, c)
-	default:
+	case m < c.key:
+		c.key = m
 		heap.Fix(d, int(c.place))
 	}
 }
 
-// next is the earliest moment, 0 if there is none.
-func (d dues) next() Moment {
-	if len(d) == 0 {
-		return 0
+// forget takes a connection out.
+func (d *dues) forget(c *Conn) {
+	if c.due = 0; c.place >= 0 {
+		heap.Remove(d, int(c.place))
 	}
-	return d[0].due
+}
+
+// next is the earliest moment, 0 if there is none.
+func (d *dues) next() Moment {
+	for len(*d) > 0 {
+		switch c := (*d)[0]; c.due {
+		case c.key:
+			return c.key
+		case 0:
+			heap.Pop(d)
+		default:
+			c.key = c.due
+			heap.Fix(d, 0)
+		}
+	}
+	return 0
 }
 
 // The methods of [heap.Interface].
 
 func (d dues) Len() int           { return len(d) }
-func (d dues) Less(i, j int) bool { return d[i].due < d[j].due }
+func (d dues) Less(i, j int) bool { return d[i].key < d[j].key }
 
 func (d dues) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]

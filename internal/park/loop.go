@@ -238,7 +238,7 @@ func (l *loop) admit(c *Conn) {
 
 // forget ends the watching.
 func (l *loop) forget(c *Conn) {
-	c.schedule(0)
+	l.dues.forget(c)
 	c.state = gone
 	if c.fd >= 0 {
 		l.watch.remove(c)
