@@ -36,6 +36,8 @@ type Conn struct {
 	own bool
 	// stays: the guest is shown the client's next request.
 	stays bool
+	// wide: TLS may write a little to a socket that takes anything, and not wait.
+	wide bool
 	// busy: a write is on its way. wrote, failed: one is over, and the guest has
 	// not been told.
 	busy, wrote, failed bool

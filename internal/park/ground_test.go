@@ -299,11 +299,11 @@ func (c client) halve() error {
 // pair returns a connection's two ends.
 func (g *ground) pair() (client, net.Conn) {
 	g.Helper()
-	return g.pairOf(0)
+	return g.pairBy(nil)
 }
 
-// pairOf has the kernel keep little of a connection, if buffer is not 0.
-func (g *ground) pairOf(buffer int) (client, net.Conn) {
+// pairBy has the client connect so, and the server's kernel keep little for it.
+func (g *ground) pairBy(dial func(network, address string) (net.Conn, error)) (client, net.Conn) {
 	g.Helper()
 	network, address := "tcp", "127.0.0.1:0"
 	if g.kind == "unix" {
@@ -315,15 +315,18 @@ func (g *ground) pairOf(buffer int) (client, net.Conn) {
 	}
 	defer ln.Close()
 	var ends [2]net.Conn
-	if ends[0], err = net.Dial(network, ln.Addr().String()); err == nil {
+	tight := dial != nil
+	if !tight {
+		dial = net.Dial
+	}
+	if ends[0], err = dial(network, ln.Addr().String()); err == nil {
 		ends[1], err = ln.Accept()
 	}
 	if err != nil {
 		g.Fatal(err)
 	}
-	if buffer > 0 {
-		_ = ends[0].(interface{ SetReadBuffer(int) error }).SetReadBuffer(buffer)
-		_ = ends[1].(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(buffer)
+	if tight {
+		_ = ends[1].(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(1)
 	}
 	a, b := g.wrap(ends[0], ends[1])
 	g.mu.Lock()

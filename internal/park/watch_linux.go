@@ -53,6 +53,7 @@ func (e *epoll) register(fd int, slot int32, events uint32) error {
 }
 
 func (e *epoll) add(c *Conn) error {
+	c.wide = !c.plain && wide(c.fd)
 	return e.register(int(c.fd), c.slot, unix.EPOLLIN|unix.EPOLLRDHUP)
 }
 
@@ -147,9 +148,22 @@ func descriptor(socket syscall.Conn) int32 {
 	return fd
 }
 
-// smallWrite is how much a socket takes whole that takes anything: as much as it
-// has no other memory for than the packet that it begins.
+// smallWrite is how much a wide socket takes whole that takes anything: it goes
+// into the packet that it begins.
 const smallWrite = 4 << 10
+
+// wide reports whether a socket is. A packet has half of the widest window that
+// the client ever had, and memory is taken for each: for a client with a narrow one
+// there may be room for the first packet only. TLS cannot write a part, and would
+// have the whole loop wait for the rest.
+func wide(fd int32) bool {
+	room, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+	if err != nil || room < 8*smallWrite {
+		return false
+	}
+	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.Snd_wnd >= 4*smallWrite
+}
 
 // try writes what the socket takes at once.
 func (c *Conn) try(b []byte) (n int, err error) {
@@ -157,7 +171,7 @@ func (c *Conn) try(b []byte) (n int, err error) {
 	case c.fd < 0:
 		return 0, nil
 	case !c.plain:
-		if len(b) > smallWrite || !roomy(c.fd) {
+		if !c.wide || len(b) > smallWrite || !roomy(c.fd) {
 			return 0, nil
 		}
 		return c.net.Write(b)
