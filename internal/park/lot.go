@@ -54,7 +54,7 @@ func (lot *Lot) open(loops int, newWatch func(*loop) (watch, error)) error {
 // [Conn.Park] it is nobody's.
 func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 	l := lot.loops[int(lot.next.Add(1))%len(lot.loops)]
-	p := &Conn{loop: l, net: c, terms: terms, place: -1, fd: -1}
+	p := &Conn{loop: l, net: c, terms: terms, place: -1, fd: -1, state: coming}
 	if len(early) > 0 {
 		p.early, p.spoken = joined(nil, early), true
 	}

@@ -268,6 +268,12 @@ func TestMistakesOfGuests(t *testing.T) {
 			func(v *visitor) { v.rung = func(v *visitor) { v.finish(false); oops(v) } },
 			func(v *visitor) { v.rung = func(v *visitor) { v.abort(); oops(v) } },
 			func(v *visitor) { v.rung, v.lost = oops, oops },
+			func(v *visitor) {
+				v.rung = func(v *visitor) { v.write(strings.Repeat("x", 8<<20)); v.conn.Finish(true) }
+			},
+			func(v *visitor) {
+				v.rung = func(v *visitor) { v.write("x"); v.conn.Finish(true); v.conn.Write([]byte("y")) }
+			},
 		} {
 			c, server := g.pair()
 			v := g.park(server, "", change)
