@@ -3,6 +3,7 @@ package park
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // A guest that goes on after its end harms nobody.
@@ -95,4 +96,25 @@ type bell struct {
 func (b *bell) wake() {
 	close(b.rung)
 	<-b.let
+}
+
+// The time that a write had is not left with the connection.
+func TestNoDeadlineIsLeft(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			g := newGround(t, ways()[0], kind)
+			g.lot.writeTimeout = time.Second
+			c, server := g.pair()
+			v := g.parked(server, "", answers("answer", true))
+			v.conn.Ring()
+			g.hears(c, "answer")
+			g.says(c, "request")
+			back := g.returned()
+			g.hears(back, "request")
+			time.Sleep(g.lot.writeTimeout)
+			if _, err := back.Write([]byte("another")); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
 }

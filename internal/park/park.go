@@ -30,7 +30,9 @@ type Guest interface {
 	// Lost says that the connection is gone: the client hung up, or did not read
 	// for WriteTimeout (slow). Nothing else is called after it.
 	Lost(slow bool)
-	// Stop says that the process ends, and wants the guest to come to its end.
+	// Stop says that the process ends, and wants the guest to come to its end. It may
+	// come, as what [Lot.Each] calls may, while a Write is on its way, after which
+	// nothing is to be done before Flushed.
 	Stop()
 }
 
