@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -44,6 +45,9 @@ func (h Hijacked) Take(hand func(Taken)) error {
 	}
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
 	taken := Taken{Conn: c, Early: bytes.Clone(early)}
+	if h.Context.Err() != nil {
+		_ = c.Close() // the client has said goodbye; whoever gets it will see
+	}
 	if v := VisitOf(c); v != nil {
 		taken.Conn, taken.Early = v.inner, append(taken.Early, v.early...)
 	}
@@ -115,10 +119,11 @@ func (v *Visit) Take(hand func(Taken)) error {
 // OneRequest reports whether that is the head of one request, from its first byte
 // to its last.
 func OneRequest(head []byte) bool {
-	end := []byte("\r\n\r\n")
-	return len(head) > len(end) && bytes.Index(head, end) == len(head)-len(end) &&
+	return len(head) > len(headEnd) && bytes.Index(head, headEnd) == len(head)-len(headEnd) &&
 		bytes.Count(head, []byte{'\n'}) == bytes.Count(head, []byte{'\r', '\n'})
 }
+
+var headEnd = []byte("\r\n\r\n")
 
 // maxHead is how much of a request is kept.
 const maxHead = 8 << 10
@@ -151,9 +156,9 @@ func (v *Visit) Read(b []byte) (int, error) {
 // seen notes what the server reads.
 func (v *Visit) seen(b []byte) {
 	switch {
-	case len(b) == 0:
-	case v.head == nil && len(b) < maxHead:
-		v.head = bytes.Clone(b)
+	case len(b) == 0 || v.more:
+	case len(v.head)+len(b) < maxHead && !bytes.Contains(v.head, headEnd):
+		v.head = append(v.head, b...)
 	default:
 		v.more = true
 	}
@@ -192,12 +197,35 @@ func (v *Visit) Close() error {
 	if hand == nil {
 		return v.inner.Close()
 	}
+	if _, ok := v.inner.(secure); ok {
+		v.empty()
+	}
 	_ = v.inner.SetReadDeadline(time.Time{})
 	v.mu.Lock()
 	taken := Taken{Conn: v.inner, Early: v.late, Head: v.head}
 	v.mu.Unlock()
 	hand(taken)
 	return nil
+}
+
+// empty reads what TLS has read of the socket already, of which the socket will not
+// tell any more.
+func (v *Visit) empty() {
+	_ = v.inner.SetReadDeadline(time.Unix(1, 0))
+	b := make([]byte, 4<<10)
+	for {
+		n, err := v.inner.Read(b)
+		v.mu.Lock()
+		v.late = append(v.late, b[:n]...)
+		v.mu.Unlock()
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = v.inner.Close() // the client has said goodbye; whoever gets it will see
+		}
+		return
+	}
 }
 
 // CloseWrite is what net/http uses before it closes.

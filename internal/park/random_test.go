@@ -87,7 +87,7 @@ func (g *ground) markOf(c net.Conn) byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i, o := range g.opened {
-		if o == c || o == Bare(c) || o == below(c) {
+		if o == c || o == bare(c) || o == below(c) {
 			return byte('a' + i/2%26)
 		}
 	}
@@ -95,13 +95,10 @@ func (g *ground) markOf(c net.Conn) byte {
 	return 0
 }
 
-// below is the connection under all replays.
+// below is the connection under all visits.
 func below(c net.Conn) net.Conn {
-	switch r := c.(type) {
-	case *replayed:
-		return below(r.Conn)
-	case *replayedTLS:
-		return below(r.Conn)
+	if v := VisitOf(c); v != nil {
+		return below(v.inner)
 	}
 	return c
 }

@@ -33,7 +33,9 @@ func TestWithServers(t *testing.T) {
 		}
 		h := &house{g: g, taken: make(chan net.Conn, 1000), ended: make(chan struct{})}
 		h.terms.Home = h
-		first, second := &http.Server{Handler: h}, &http.Server{Handler: h}
+		first, second := &http.Server{Handler: h}, &http.Server{Handler: h, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, visitKey{}, VisitOf(c))
+		}}
 		network, address := ln.Addr().Network(), ln.Addr().String()
 		secure := g.kind == "tls" || g.kind == "tls12"
 		if secure {
@@ -46,7 +48,7 @@ func TestWithServers(t *testing.T) {
 		servers.Go(func() { h.ring(stop) })
 		for i := range 30 {
 			clients.Go(func() {
-				if err := visit(network, address, secure, rand.New(rand.NewPCG(seed, uint64(i))), i); err != nil {
+				if err := ask(network, address, secure, rand.New(rand.NewPCG(seed, uint64(i))), i); err != nil {
 					t.Error(err)
 				}
 			})
@@ -60,14 +62,17 @@ func TestWithServers(t *testing.T) {
 		if h.parked.Load() < 30*rounds || h.secure.Load() != secure {
 			t.Errorf("parked %d times, TLS %v", h.parked.Load(), h.secure.Load())
 		}
+		if n := h.quietly.Load(); n == 0 || n == h.parked.Load() {
+			t.Errorf("%d of %d were taken without being hijacked, want some", n, h.parked.Load())
+		}
 	})
 }
 
 const rounds = 20
 
-// visit asks again and again, sometimes twice at once, and expects its own answers
+// ask asks again and again, sometimes twice at once, and expects its own answers
 // in order.
-func visit(network, address string, secure bool, r *rand.Rand, who int) error {
+func ask(network, address string, secure bool, r *rand.Rand, who int) error {
 	c, err := net.Dial(network, address)
 	if err != nil {
 		return err
@@ -113,24 +118,31 @@ type house struct {
 	ended  chan struct{}
 	once   sync.Once
 	parked atomic.Int64
-	secure atomic.Bool
+	// quietly: taken without being hijacked.
+	quietly atomic.Int64
+	secure  atomic.Bool
 }
 
 func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.secure.Store(r.TLS != nil)
-	c, buffered, err := w.(http.Hijacker).Hijack()
-	if err != nil {
-		h.g.Error(err)
-		return
-	}
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
 	v := &visitor{g: h.g, calls: map[string]int{}}
 	path := r.URL.Path
 	answers(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(path), path), true)(v)
-	v.conn = h.g.lot.Conn(Bare(c), early, &h.terms)
 	h.parked.Add(1)
-	context.AfterFunc(r.Context(), func() { v.conn.Park(v) })
+	hand := func(t Taken) {
+		v.conn = h.g.lot.Conn(t.Conn, t.Early, &h.terms)
+		v.conn.Park(v)
+	}
+	if visit, _ := r.Context().Value(visitKey{}).(*Visit); visit != nil && visit.Take(hand) == nil {
+		h.quietly.Add(1)
+		return
+	}
+	if err := (Hijacked{w.(http.Hijacker), r.Context()}).Take(hand); err != nil {
+		h.g.Error(err)
+	}
 }
+
+type visitKey struct{}
 
 // ring has all guests answer, again and again.
 func (h *house) ring(stop chan struct{}) {
