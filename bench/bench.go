@@ -203,7 +203,7 @@ func (r *running) cpu() (time.Duration, error) { return cpu(r.server.pid()) }
 
 // batch is how many connections are opened at once, so that no queue of
 // connections to accept runs over.
-const batch = 500
+const batch = 1500
 
 // openAll opens n connections and waits until the server holds them.
 func (r *running) openAll(ctx context.Context, n int) (load.Report, error) {

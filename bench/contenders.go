@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 )
 
@@ -11,6 +12,8 @@ import (
 type contender struct {
 	name string
 	program
+	// not has the cases that it takes no part in, and why.
+	not map[string]string
 }
 
 // program is a server that can be configured and started.
@@ -39,13 +42,32 @@ const (
 // contenders are all that take part. Those that this machine or this binary
 // cannot run are left out, and the page says so.
 var contenders = []contender{
-	{rival, nchan{workers: 1}},
-	{"Nchan, 2 workers", nchan{workers: 2}},
+	{name: rival, program: nchan{workers: 1}},
+	{name: "Nchan, 2 workers", program: nchan{workers: 2}, not: map[string]string{
+		manyChannels: "after some events it no longer delivers to some of these channels, and would void the run",
+	}},
 	// Parking is the default of a binary that knows the option.
-	{parked, comet{knows: "park off"}},
+	{name: parked, program: comet{knows: "park off"}},
 	// Longer than the run, so that what is measured is what a lease does.
-	{leased, comet{options: "lease 10m"}},
-	{goroutines, comet{options: "park off"}},
+	{name: leased, program: comet{options: "lease 10m"}, not: map[string]string{
+		streamsPlain: ofPolls, streamsTLS: ofPolls,
+	}},
+	{name: goroutines, program: comet{options: "park off"}},
 	// Before there was parking, every request had its goroutines.
-	{goroutines, comet{lacks: "park off"}},
+	{name: goroutines, program: comet{lacks: "park off"}},
+}
+
+const ofPolls = "a lease is of polls"
+
+// within returns who takes part in a case, their names, and a sentence for each
+// who could but does not.
+func within(name string, list []contender) (in []contender, names []string, notes string) {
+	for _, c := range list {
+		if why := c.not[name]; why != "" {
+			notes += fmt.Sprintf(" Without %s: %s.", c.name, why)
+			continue
+		}
+		in, names = append(in, c), append(names, c.name)
+	}
+	return in, names, notes
 }

@@ -27,30 +27,39 @@ func main() {
 	if load.Main() {
 		return
 	}
-	o := whole
+	o, bound := parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, bound)
+	defer cancel()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// parse reads the flags.
+func parse() (o options, bound time.Duration) {
+	o = whole
 	quick := flag.Bool("quick", false, "a first impression: 2 rounds with 2,000 connections, in about a minute")
-	flag.BoolVar(&o.long, "long", false, "look for growth of memory over 100 rounds as well")
 	only := flag.String("only", "", "measure only the cases whose names match this regular expression")
+	page := flag.String("out", "", "the page to write the tables to; default docs/benchmarks.md for a whole run, none for -quick and -only")
+	flag.BoolVar(&o.long, "long", false, "look for growth of memory over 100 rounds as well")
 	flag.StringVar(&o.binary, "caddy", o.binary, "the server to measure")
-	flag.StringVar(&o.page, "out", o.page, "the page to write the tables to; empty for none")
-	bound := flag.Duration("timeout", 40*time.Minute, "end after so long, whatever is left to do")
+	flag.DurationVar(&bound, "timeout", 40*time.Minute, "end after so long, whatever is left to do")
 	flag.Parse()
 	if *quick {
 		o = o.quick()
+	}
+	if *quick || *only != "" || *page != "" {
+		o.page = *page
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: -only:", err)
 		os.Exit(2)
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, *bound)
-	defer cancel()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	return o, bound
 }
 
 // options say how much is measured.
@@ -84,12 +93,12 @@ var whole = options{
 	binary: "bin/caddy", page: "docs/benchmarks.md", only: regexp.MustCompile(""),
 	connections: 15000, secure: 5000, lives: 5, blocks: 5, cycles: 4, settle: 3 * time.Second,
 	touched: 1000, perSecond: 1000, paced: 2 * time.Second,
-	passes: 16, passing: time.Second,
+	passes: 40, passing: 400 * time.Millisecond,
 }
 
 func (o options) quick() options {
 	o.connections, o.secure, o.lives, o.blocks, o.cycles, o.settle = 2000, 1000, 2, 2, 2, time.Second
-	o.paced, o.passes, o.passing = time.Second, 2, 500*time.Millisecond
+	o.paced, o.passes = time.Second, 5
 	return o
 }
 

@@ -21,20 +21,17 @@ type steady struct {
 }
 
 func (s *steady) measure(ctx context.Context) error {
-	var names []string
-	for _, c := range s.present {
-		names = append(names, c.name)
-	}
+	list, names, notes := within(s.name, s.present)
 	caption := fmt.Sprintf("%s events a second in %s channels, one poll waiting in each, which asks again at once. "+
 		"Median of %d rounds of %s.", thousands(s.perSecond), thousands(s.touched), s.blocks, s.paced)
-	s.caseResult = s.results.begin(s.name, caption, rival, names)
+	s.caseResult = s.results.begin(s.name, caption+notes, rival, names)
 	// In memory, as files that are touched should be, and where inotify works.
 	shm, err := os.MkdirTemp("/dev/shm", "comet-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(shm)
-	all, err := s.launch(ctx, s.present, load.Target{Channels: s.touched}, func(to *site) error { return s.files(to, shm) })
+	all, err := s.launch(ctx, list, load.Target{Channels: s.touched}, func(to *site) error { return s.files(to, shm) })
 	defer stopAll(all)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func (b *bench) report() string {
 	if len(b.suites) > 0 {
 		fmt.Fprintf(&w, "- TLS, of both: %s\n", strings.Join(b.suites, "; "))
 	}
-	fmt.Fprintf(&w, "- Other programs used %.0f %% of the machine meanwhile.\n", b.machine.others())
+	fmt.Fprintf(&w, "- %s\n", disturbance(b.machine.others()))
 	fmt.Fprintf(&w, "- %s\n", b.faults)
 	for _, a := range b.absent {
 		fmt.Fprintf(&w, "- Not there: %s\n", a)
@@ -33,6 +33,15 @@ func (b *bench) report() string {
 		c.write(&w)
 	}
 	return w.String()
+}
+
+// disturbance says what others did to the figures.
+func disturbance(percent float64) string {
+	text := fmt.Sprintf("Other programs used %.0f %% of the machine meanwhile.", percent)
+	if percent > 5 {
+		text += " **That is too much for the figures to count: run it again on a quiet machine.**"
+	}
+	return text
 }
 
 // figures writes which of the figures are met, a column for each of ours.

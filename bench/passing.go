@@ -25,20 +25,17 @@ const withoutComet = "Caddy without comet"
 
 // passers are who passes pages through. They run the same binary.
 var passers = []contender{
-	{withoutComet, comet{plain: true}},
-	{"Caddy with comet", comet{}},
-	{"… and comet_backend", comet{backend: true}},
-	{"nginx", nchan{workers: 1}},
+	{name: withoutComet, program: comet{plain: true}},
+	{name: "Caddy with comet", program: comet{}},
+	{name: "… and comet_backend", program: comet{backend: true}},
+	{name: "nginx", program: nchan{workers: 1}},
 }
 
 // visitors are how many connections ask for pages at once.
 const visitors = 8
 
 func (p *passing) measure(ctx context.Context) error {
-	var names []string
-	for _, c := range passers {
-		names = append(names, c.name)
-	}
+	_, names, _ := within(p.name, passers)
 	caption := fmt.Sprintf("A small page by php-fpm, %d keep-alive connections. Median of %d rounds of %s.", visitors, p.passes, p.passing)
 	p.caseResult = p.results.begin(p.name, caption, withoutComet, names)
 	dir := p.path("php")

@@ -58,8 +58,9 @@ type Report struct {
 // Bad reports whether anything else than answers came.
 func (r Report) Bad() bool { return r.Missed+r.Closed+r.Failed > 0 }
 
-// patience is how long answers may take before they count as missed.
-const patience = 20 * time.Second
+// patience is how long no answer may come before those that are left count as
+// missed.
+const patience = 10 * time.Second
 
 // Load is one load process. Its exported methods are its orders, in the form
 // that net/rpc wants.
