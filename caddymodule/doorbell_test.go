@@ -328,6 +328,7 @@ func TestTheAdministratorSeesEventVariables(t *testing.T) {
 		t.Errorf("%d %q %q", code, out, errs)
 	}
 	receive(t, waiting).wants(t, 200, "doorbell("+n+");")
+	eventually(t, "the answered hold is counted as over", func() bool { return metric(t, "caddy_comet_held", bells) == 0 })
 	metrics := send(s.admin(), "GET", "http://127.0.0.1/metrics", "").body
 	for _, want := range []string{
 		`caddy_comet_held{dialect="doorbell",hub="default/doorbell",transport="script"} 0`,
