@@ -49,6 +49,8 @@ type App struct {
 	// servers are those on which the hook for the process's end is set, and
 	// whether a comet directive stands there.
 	servers map[*caddyhttp.Server]bool
+	// policies are those of the servers that have a handler of ours: policiesOf.
+	policies map[*caddyhttp.Server]string
 	// homes take parked connections back, those of each server. nil where the
 	// server's cannot be parked.
 	homes map[*caddyhttp.Server]*home
@@ -129,6 +131,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logs = loggersOf(ctx)
 	a.uses = make(map[string]*hubUse)
 	a.servers = make(map[*caddyhttp.Server]bool)
+	a.policies = make(map[*caddyhttp.Server]string)
 	a.homes = make(map[*caddyhttp.Server]*home)
 	a.generation.retire = make(chan struct{})
 	if err := a.Settings.check(); err != nil {
@@ -272,7 +275,11 @@ func (a *App) home(srv *caddyhttp.Server) *home {
 	defer a.mu.Unlock()
 	h, known := a.homes[srv]
 	if !known && !a.retired {
-		h = newHome(srv, a.logger)
+		policies, ok := a.policies[srv]
+		if !ok && len(srv.TLSConnPolicies) > 0 {
+			policies = unknownPolicies
+		}
+		h = newHome(srv, policies, a.logger)
 		a.homes[srv] = h
 	}
 	return h

@@ -26,6 +26,9 @@ func bottom(w http.ResponseWriter) (server http.Hijacker, logged, ok bool) {
 		case "*caddyhttp.IdleTimeoutWriter", "*caddyhttp.readDeadlineWriter":
 			// They bound the time of each write and read. A parked connection has a
 			// bound of its own.
+		case "*caddyhttp.ResponseWriterWrapper":
+			// It does nothing by itself: others are made of it, and encode has one below
+			// its own.
 		case "*encode.responseWriter":
 			// It lets everything through that is marked no-transform, as all answers
 			// here are.

@@ -43,6 +43,7 @@ func (a *App) onShutdown(ctx caddy.Context, comet bool) {
 	if ok {
 		return
 	}
+	a.policies[srv] = policiesOf(srv)
 	srv.RegisterOnShutdown(func() {
 		if caddy.Exiting() {
 			stopHolds()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,8 @@ type home struct {
 	// leased are the terms of connections whose next request rarely comes here.
 	leased park.Terms
 	server *http.Server
-	// tls are the policies by which the connections were let in.
+	// tls are the policies by which the connections were let in, as policiesOf has
+	// them.
 	tls string
 
 	mu      sync.Mutex
@@ -43,17 +45,13 @@ type home struct {
 // newHome returns the home of a server's connections, nil if they must stay where
 // they are: where other modules have wrapped the listener, or want to be told of
 // each connection.
-func newHome(srv *caddyhttp.Server, logger *zap.Logger) *home {
-	if len(srv.ListenerWrappersRaw) > 0 || hooks(srv, "connContextFuncs")+hooks(srv, "connStateFuncs") > 0 {
-		return nil
-	}
-	policies, err := json.Marshal(srv.TLSConnPolicies)
-	if err != nil {
+func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
+	if hooks(srv, "listenerWrappers")+hooks(srv, "connContextFuncs")+hooks(srv, "connStateFuncs") > 0 {
 		return nil
 	}
 	errorLog, _ := zap.NewStdLogAt(logger.Named("parked"), zapcore.DebugLevel) // fails for unknown levels only
 	h := &home{
-		caddy: srv, tls: string(policies), ended: make(chan struct{}),
+		caddy: srv, tls: policies, ended: make(chan struct{}),
 		server: &http.Server{
 			Handler:           srv,
 			ReadTimeout:       time.Duration(srv.ReadTimeout),
@@ -98,6 +96,28 @@ func (e either) Take(hand func(park.Taken)) error {
 	}
 	return e.second.Take(hand)
 }
+
+// policiesOf are a server's TLS policies as text, "" where it has none. Caddy
+// forgets parts of them (matchers, whom to trust) when it provisions them, which
+// is after it has provisioned the handlers.
+func policiesOf(srv *caddyhttp.Server) string {
+	if len(srv.TLSConnPolicies) == 0 {
+		return ""
+	}
+	for _, p := range srv.TLSConnPolicies {
+		if p.ClientAuthentication != nil {
+			return unknownPolicies // whom it trusts may stand in files
+		}
+	}
+	text, err := json.Marshal(srv.TLSConnPolicies)
+	if err != nil {
+		return unknownPolicies
+	}
+	return string(text)
+}
+
+// unknownPolicies are not the same as any others.
+const unknownPolicies = "unknown"
 
 // hooks is how many functions of a kind other modules have left with a server.
 // Caddy has no word for that.
@@ -195,7 +215,7 @@ func (h *home) end(ctx context.Context) {
 func (h *home) successor(local net.Addr) *home {
 	app := newestApp()
 	listen, ok := listenerOf(h.caddy.Listen, local)
-	if app == nil || !ok {
+	if app == nil || !ok || h.tls == unknownPolicies {
 		return nil
 	}
 	for _, srv := range app.http().Servers {
@@ -229,9 +249,10 @@ func listenerOf(listen []string, local net.Addr) (string, bool) {
 func at(a caddy.NetworkAddress, local net.Addr) bool {
 	switch local := local.(type) {
 	case *net.UnixAddr:
-		return a.IsUnixNetwork() && a.Host == local.Name
+		path, _, _ := strings.Cut(a.Host, "|") // behind it the socket's mode
+		return a.IsUnixNetwork() && path == local.Name
 	case *net.TCPAddr:
-		if a.IsUnixNetwork() || a.IsFdNetwork() || uint(local.Port) < a.StartPort || uint(local.Port) > a.EndPort {
+		if !strings.HasPrefix(a.Network, "tcp") || uint(local.Port) < a.StartPort || uint(local.Port) > a.EndPort {
 			return false
 		}
 		ip := net.ParseIP(a.Host)

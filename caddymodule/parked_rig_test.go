@@ -35,6 +35,9 @@ func connect(t *testing.T, network, address string) *wire {
 	} else {
 		c, err = net.Dial(network, address)
 	}
+	if lostByReload(err) {
+		return connect(t, network, address)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,9 +216,14 @@ func parkedOf(t *testing.T, hubName string) int {
 // parks waits until so many of a hub's holds are held, and those parked.
 func parks(t *testing.T, hubName string, heldThere, parkedThere int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d held by %s and %d of them parked", heldThere, hubName, parkedThere), func() bool {
-		return heldBy(hubName) == heldThere && int(metric(t, "caddy_comet_held", hubName)) == heldThere && parkedOf(t, hubName) == parkedThere
-	})
+	want := [3]int{heldThere, heldThere, parkedThere}
+	var got [3]int
+	for end := time.Now().Add(deadline); got != want; time.Sleep(2 * time.Millisecond) {
+		got = [3]int{heldBy(hubName), int(metric(t, "caddy_comet_held", hubName)), parkedOf(t, hubName)}
+		if time.Now().After(end) {
+			t.Fatalf("by the hub, by the metric, and parked: %d; want %d", got, want)
+		}
+	}
 }
 
 // heldBy is how many a hub itself knows of.

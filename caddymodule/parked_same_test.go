@@ -38,7 +38,9 @@ func (stranger) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	return next.ServeHTTP(&strangersWriter{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}, r)
 }
 
-type strangersWriter struct{ *caddyhttp.ResponseWriterWrapper }
+type strangersWriter struct {
+	*caddyhttp.ResponseWriterWrapper
+}
 
 func (w *strangersWriter) WriteHeader(status int) {
 	w.Header().Set("X-Stranger", "was here")
@@ -86,11 +88,11 @@ var dressings = []dressing{
 	{name: "late", has: "X-Late: yes", lines: "header >X-Late yes"},
 	{name: "deferred", has: "X-Deferred: yes", lines: "header {\nX-Deferred yes\ndefer\n}"},
 	{name: "default", has: "X-Default: yes", lines: "header ?X-Default yes"},
-	{name: "templates", lines: "templates {\nmime application/none\n}"},
-	{name: "intercepted", lines: "intercept {\n@never status 599\nhandle_response @never {\nrespond no\n}\n}"},
+	{name: "templates", inside: true, lines: "templates {\nmime application/none\n}"},
+	{name: "intercepted", inside: true, lines: "intercept {\n@never status 599\nhandle_response @never {\nrespond no\n}\n}"},
 	{name: "strange", has: "X-Stranger: was here", lines: "stranger"},
 	{name: "backend", inside: true, lines: "comet_backend {\npublish\nhub HUB\n}"},
-	{name: "piggyback", inside: true, lines: "comet_backend {\npiggyback\nhub HUB\n}"},
+	{name: "piggyback", inside: true, parks: true, lines: "comet_backend {\npiggyback\nhub HUB\n}"},
 	{name: "connection", has: "Connection: close", lines: "header Connection close"},
 }
 
@@ -264,7 +266,7 @@ func newScene(rng *rand.Rand, n int) scene {
 		sc.path = base + pick(rng, "/full/x", "/full/x?as=sse", "/full/x?as=stream", "/full/x?as=multipart", "/full/x?as=frame&callback=f", "/fullv?subscribed[x]=0", "/full/x?callback=f")
 	case 13: // nothing happens
 		sc.waits = false
-		sc.path = base + "/n/" + sc.channel + "?wait=" + pick(rng, "1", "0.2&callback=f", "0.4&since=all")
+		sc.path = base + "/n/" + sc.channel + "?wait=" + pick(rng, "1", "1&callback=f", "1&since=all")
 	}
 	if sc.waits && sc.drafts == nil {
 		sc.drafts = []hub.Draft{draft(rng, sc.channel)}

@@ -215,7 +215,7 @@ func (g *parked) header() http.Header {
 	if g.status == http.StatusOK {
 		dress(header, g.answer, usual)
 	}
-	if !g.parts {
+	if !g.parts && g.status != 0 {
 		header.Set("Content-Length", strconv.Itoa(g.size))
 	}
 	return header

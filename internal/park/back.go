@@ -51,7 +51,10 @@ func (h Hijacked) Take(hand func(Taken)) error {
 	if v := VisitOf(c); v != nil {
 		taken.Conn, taken.Early = v.inner, append(taken.Early, v.early...)
 	}
-	context.AfterFunc(h.Context, func() { hand(taken) })
+	context.AfterFunc(h.Context, func() {
+		_ = taken.Conn.SetDeadline(time.Time{}) // handlers may have left some
+		hand(taken)
+	})
 	return nil
 }
 
@@ -200,7 +203,7 @@ func (v *Visit) Close() error {
 	if _, ok := v.inner.(secure); ok {
 		v.empty()
 	}
-	_ = v.inner.SetReadDeadline(time.Time{})
+	_ = v.inner.SetDeadline(time.Time{})
 	v.mu.Lock()
 	taken := Taken{Conn: v.inner, Early: v.late, Head: v.head}
 	v.mu.Unlock()
