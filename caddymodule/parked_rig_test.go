@@ -248,3 +248,18 @@ func publishes(t *testing.T, hubName string, d hub.Draft) {
 }
 
 func event(channel, data string) hub.Draft { return hub.Draft{Channel: channel, Data: []byte(data)} }
+
+func drafts(d ...hub.Draft) []hub.Draft { return d }
+
+// everywhere has the server take a port that is free at every address of the
+// machine.
+func (s *server) everywhere() {
+	s.t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	s.site = "127.0.0.1:" + port
+}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -68,13 +67,7 @@ func TestWhatServersParkAndWhatNot(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
 			if c.name == "every address" {
-				l, err := net.Listen("tcp", ":0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, port, _ := net.SplitHostPort(l.Addr().String())
-				s.site = "127.0.0.1:" + port
-				l.Close()
+				s.everywhere()
 			}
 			all := globals + c.globals
 			if c.globals == "OFF" {
