@@ -242,3 +242,73 @@ func TestAFailedReloadLeavesParkedConnectionsAlone(t *testing.T) {
 		w.hears().wants(t, "200", "page")
 	}
 }
+
+// TestEachAddressOfAPortKeepsItsConnections: of two servers on one port one is for
+// this machine only.
+func TestEachAddressOfAPortKeepsItsConnections(t *testing.T) {
+	hub := unique("addresses")
+	globals := "comet {\nhub " + hub + "\n}"
+	site := func(n int) string {
+		var b strings.Builder
+		for _, host := range []string{"127.0.0.1", "127.0.0.2"} {
+			fmt.Fprintf(&b, "http://%s:PORT {\nbind %s\ncomet /n/* {\nhub %s\n}\nrespond \"%s of %d\"\n}\n", host, host, hub, host, n)
+		}
+		return b.String()
+	}
+	s := newServer(t)
+	s.everywhere()
+	s.reload(globals, site(0))
+	wires := map[string]*wire{}
+	for _, host := range []string{"127.0.0.1", "127.0.0.2"} {
+		wires[host] = connect(t, "tcp", strings.Replace(s.site, "127.0.0.1", host, 1))
+	}
+	for n := 1; n < 5; n++ {
+		for host, w := range wires {
+			w.say(strings.Replace(request("/n/a"), "127.0.0.1", host, 1))
+		}
+		parks(t, hub, 2, 2)
+		s.reload(globals, site(n))
+		publishes(t, hub, event("a", "here"))
+		for host, w := range wires {
+			w.hears().wants(t, "200", "here")
+			w.say(strings.Replace(request("/"), "127.0.0.1", host, 1))
+			w.hears().wants(t, "200", fmt.Sprintf("%s of %d", host, n))
+		}
+	}
+}
+
+// TestASocketsModeIsNoPartOfItsAddress.
+func TestASocketsModeIsNoPartOfItsAddress(t *testing.T) {
+	hub := unique("mode")
+	globals := "comet {\nhub " + hub + "\n}"
+	site := "http:// {\nbind unix/SOCKET|0222\n" + answersWith(hub, "page") + "}"
+	s := start(t, globals, site)
+	w := s.dial("unix")
+	w.asks("/n/a")
+	parks(t, hub, 1, 1)
+	s.reload(globals, strings.Replace(site, "page", "new", 1))
+	publishes(t, hub, event("a", "here"))
+	w.hears().wants(t, "200", "here")
+	w.asks("/")
+	w.hears().wants(t, "200", "new")
+}
+
+// TestCometMayGoAndComeBackWhileConnectionsAreParked.
+func TestCometMayGoAndComeBackWhileConnectionsAreParked(t *testing.T) {
+	s := start(t, "", simple)
+	name := unique("back")
+	before := parkedOf(t, defaultHub)
+	w, stream := s.dial("tcp"), s.dial("tcp")
+	w.asks("/comet/" + name)
+	stream.asks("/comet/" + name + "?as=sse")
+	held(t, defaultHub, name, 2)
+	eventually(t, "both are parked", func() bool { return parkedOf(t, defaultHub) == before+2 })
+	s.reload("", "http://SITE {\nbind 127.0.0.1\nrespond \"no comet\"\n}")
+	s.reload("", simple)
+	held(t, defaultHub, name, 2)
+	publishes(t, defaultHub, event(name, "here"))
+	w.hears().wants(t, "200", `"here"`)
+	stream.hearsUntil("data: here\n").wants(t, "200", "id: ")
+	w.asks("/")
+	w.hears().wants(t, "200", "the site")
+}
