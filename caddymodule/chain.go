@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"bufio"
+	"net"
 	"net/http"
 	"reflect"
 	"runtime"
@@ -16,7 +18,7 @@ func bottom(w http.ResponseWriter) (server http.Hijacker, logged, ok bool) {
 		switch kind := reflect.TypeOf(w).String(); kind {
 		case "*http.response":
 			server, ok = w.(http.Hijacker)
-			return server, logged, ok
+			return bare{server}, logged, ok
 		case "*caddyhttp.responseRecorder":
 			counts, plain := recorder(w)
 			if !plain {
@@ -57,4 +59,19 @@ func recorder(w http.ResponseWriter) (counts, plain bool) {
 	f := runtime.FuncForPC(say.Pointer())
 	counts = f != nil && strings.Contains(f.Name(), "metricsInstrumentedRoute")
 	return counts, counts
+}
+
+// bare gives the connection itself where Caddy has a wrapper around it that looks
+// for the preface of HTTP/2: it has looked, and only a bare socket can be watched
+// without a goroutine.
+type bare struct{ http.Hijacker }
+
+func (b bare) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, buffered, err := b.Hijacker.Hijack()
+	if err == nil && reflect.TypeOf(c).String() == "*caddyhttp.http2Conn" {
+		if inner, ok := reflect.ValueOf(c).Elem().FieldByName("Conn").Interface().(net.Conn); ok {
+			c = inner
+		}
+	}
+	return c, buffered, err
 }

@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"crypto/tls"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -142,4 +144,32 @@ func TestAParkedStreamOutlivesDeadlinesOfItsHandlers(t *testing.T) {
 		w.c.Close()
 		parks(t, hub, 0, 0)
 	}
+}
+
+// TestParkedConnectionsCostNoGoroutine, whatever protocols the server speaks.
+func TestParkedConnectionsCostNoGoroutine(t *testing.T) {
+	for _, protocols := range []string{"h1", "h1 h2", "h1 h2c"} {
+		hub := unique("cost")
+		s := start(t, overTLS+"servers {\nprotocols "+protocols+"\n}\ncomet {\nhub "+hub+"\n}", threeServers(hub, "page"))
+		s.waitForHandshakes()
+		before := runtime.NumGoroutine()
+		const n = 30
+		for i := range n {
+			s.dial(networks[i%3]).asks("/n/a")
+		}
+		parks(t, hub, n, n)
+		eventually(t, protocols+": as many goroutines as before", func() bool { return runtime.NumGoroutine() < before+n/3 })
+	}
+}
+
+// waitForHandshakes until Caddy has made its certificate, in any protocol.
+func (s *server) waitForHandshakes() {
+	s.t.Helper()
+	eventually(s.t, "Caddy has made its certificate", func() bool {
+		c, err := tls.Dial("tcp", "127.0.0.1:"+s.tlsPort, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"})
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }
