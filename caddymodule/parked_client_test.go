@@ -103,7 +103,6 @@ func TestManyPollsOnOneConnection(t *testing.T) {
 	s, hub := serving(t, "", "")
 	for _, network := range networks {
 		w := s.dial(network)
-		_ = w.c.SetDeadline(time.Now().Add(6 * deadline))
 		name, cursor := unique("ch"), "now"
 		for i := range map[string]int{"tcp": 1500, "tls": 300, "unix": 300}[network] {
 			w.asks("/n/" + name + "?since=" + cursor)

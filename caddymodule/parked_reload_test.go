@@ -24,6 +24,7 @@ func threeServers(hub, page string) string { return everywhere(answersWith(hub, 
 // request still reached it.
 func ended(t *testing.T, w *wire) {
 	t.Helper()
+	_ = w.c.SetReadDeadline(time.Now().Add(deadline))
 	b, err := io.ReadAll(w.r)
 	if len(b) > 0 || err != nil && !lostByReload(err) {
 		t.Errorf("the connection said %q and ended with %v", shortened(string(b)), err)

@@ -42,13 +42,13 @@ func connect(t *testing.T, network, address string) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(deadline))
 	return &wire{t, c, bufio.NewReader(c)}
 }
 
 // say sends a text.
 func (w *wire) say(text string) {
 	w.t.Helper()
+	_ = w.c.SetWriteDeadline(time.Now().Add(deadline))
 	if _, err := io.WriteString(w.c, text); err != nil {
 		w.t.Fatalf("sending %q: %v", shortened(text), err)
 	}
@@ -100,6 +100,7 @@ func (w *wire) line() (string, error) {
 
 // head reads an answer's beginning.
 func (w *wire) head() (r reply, err error) {
+	_ = w.c.SetReadDeadline(time.Now().Add(deadline))
 	if r.status, err = w.line(); err != nil {
 		return r, err
 	}
@@ -144,6 +145,7 @@ func (w *wire) until(part string) (reply, error) {
 
 // more reads on.
 func (w *wire) more(r *reply, part string) error {
+	_ = w.c.SetReadDeadline(time.Now().Add(deadline))
 	chunked, length := r.value("Transfer-Encoding"), r.value("Content-Length")
 	switch {
 	case strings.HasPrefix(r.status, "HTTP/1.1 204"):
@@ -190,6 +192,7 @@ func (w *wire) hearsUntil(part string) reply {
 // ends waits for the connection's end and reports what came ahead of it.
 func (w *wire) ends() string {
 	w.t.Helper()
+	_ = w.c.SetReadDeadline(time.Now().Add(deadline))
 	b, err := io.ReadAll(w.r)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
