@@ -456,3 +456,39 @@ func part(answers []string, i int) string {
 	}
 	return answers[i][:min(len(answers[i]), 1200)]
 }
+
+// TestSignsOfLifeAreTheSameParkedOrNot: with the first of them an answer begins,
+// which is whole otherwise.
+func TestSignsOfLifeAreTheSameParkedOrNot(t *testing.T) {
+	play := func(park string) (answers []string) {
+		hub := unique("alive")
+		s := start(t, "comet {\npark "+park+"\nheartbeat 1s\nhub "+hub+"\n}", "http://SITE {\nbind 127.0.0.1\ncomet /d/* doorbell {\nhub "+hub+"\n}\ncomet /c filechat {\nhub "+hub+"\nchannel chat\n}\n}")
+		for _, path := range []string{"/d/77", "/c?timestamp=0"} {
+			for _, line := range []string{"Connection: close", "X-Any: y"} {
+				w := s.dial("tcp")
+				w.asks(path, line)
+				r, err := w.head() // comes with the first sign
+				if err != nil {
+					t.Fatal(err)
+				}
+				publishes(t, hub+map[string]string{"/d/77": "/doorbell"}[path], event(map[string]string{"/d/77": "77"}[path]+map[string]string{"/c?timestamp=0": "chat"}[path], ""))
+				if err := w.more(&r, ""); err != nil {
+					t.Fatal(err)
+				}
+				r.body = strings.TrimSpace(r.body) // how many there are is a matter of time
+				answers = append(answers, r.without(t, "none"))
+				h, _ := findHub(hub)
+				h.Delete("chat")
+				h, _ = findHub(hub + "/doorbell")
+				h.Delete("77")
+			}
+		}
+		return answers
+	}
+	with, without := play("on"), play("off")
+	for i := range with {
+		if with[i] != without[i] {
+			t.Errorf("answer %d.\nParked:\n%s\nNot parked:\n%s", i, part(with, i), part(without, i))
+		}
+	}
+}
