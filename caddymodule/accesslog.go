@@ -19,13 +19,17 @@ import (
 // it is over, and says the same (caddyhttp.Server.logRequest).
 type logEntry struct {
 	request caddyhttp.LoggableHTTPRequest
-	names   []string
 	user    string
 	level   string
+	// names are the loggers that a directive chose for the request; else they are
+	// the server's, as it is configured when the line is written.
+	names []string
+	home  *home
+	local net.Addr
 }
 
 // takeLog takes the line over from Caddy. It is nil where somebody wants none.
-func takeLog(r *http.Request) *logEntry {
+func takeLog(r *http.Request, h *home) *logEntry {
 	ctx := r.Context()
 	if skip, _ := caddyhttp.GetVar(ctx, caddyhttp.LogSkipVar).(bool); skip {
 		return nil
@@ -36,8 +40,10 @@ func takeLog(r *http.Request) *logEntry {
 			Request:              loggable(r),
 			ShouldLogCredentials: srv.Logs.ShouldLogCredentials,
 		},
-		names: loggerNames(srv.Logs, r),
+		names: chosenLoggers(ctx),
+		home:  h,
 	}
+	e.local, _ = ctx.Value(http.LocalAddrContextKey).(net.Addr)
 	e.level, _ = caddyhttp.GetVar(ctx, caddyhttp.LogLevelVar).(string)
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		e.user, _ = repl.GetString("http.auth.user.id")
@@ -61,18 +67,21 @@ func loggable(r *http.Request) *http.Request {
 	return of.WithContext(context.WithValue(context.Background(), caddyhttp.VarsCtxKey, vars))
 }
 
-// loggerNames are the loggers of a request (caddyhttp.ServerLogConfig).
-func loggerNames(logs *caddyhttp.ServerLogConfig, r *http.Request) []string {
-	if set, ok := caddyhttp.GetVar(r.Context(), caddyhttp.AccessLoggerNameVarKey).([]any); ok {
-		names := make([]string, len(set))
-		for i := range set {
-			names[i], _ = set[i].(string)
-		}
-		return names
+// chosenLoggers are those that a directive chose for a request.
+func chosenLoggers(ctx context.Context) (names []string) {
+	set, _ := caddyhttp.GetVar(ctx, caddyhttp.AccessLoggerNameVarKey).([]any)
+	for i := range set {
+		name, _ := set[i].(string)
+		names = append(names, name)
 	}
-	host, _, err := net.SplitHostPort(r.Host)
+	return names
+}
+
+// loggerNames are a server's loggers for a host (caddyhttp.ServerLogConfig).
+func loggerNames(logs *caddyhttp.ServerLogConfig, hostport string) []string {
+	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
-		host = r.Host
+		host = hostport
 	}
 	host = strings.ToLower(host)
 	if names, ok := logs.LoggerNames[host]; ok {
@@ -111,7 +120,11 @@ func (e *logEntry) write(status, size int, took time.Duration, header http.Heade
 	if own, err := zapcore.ParseLevel(e.level); e.level != "" && err == nil && own >= zapcore.DebugLevel && own <= zapcore.ErrorLevel {
 		level = own
 	}
-	for _, name := range e.names {
+	names := e.names
+	if names == nil {
+		names = e.home.loggers(e.local, e.request.Host)
+	}
+	for _, name := range names {
 		named := logger
 		if name != "" {
 			named = logger.Named(name)

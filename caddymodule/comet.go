@@ -352,7 +352,7 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, positio
 		Lot: lot, Terms: &home.terms, Door: door(r.Context(), server), Close: r.Close, Ended: b,
 		Taken: func() {
 			if logged {
-				b.log = takeLog(r)
+				b.log = takeLog(r, home)
 			}
 			b.park()
 		},

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,11 +25,10 @@ import (
 // listeners cannot be given a connection, so it is an HTTP server beside, whose
 // handler is Caddy's server: routes, logs and all else are the same.
 type home struct {
-	caddy *caddyhttp.Server
-	terms park.Terms
+	listen []string
+	terms  park.Terms
 	// leased are the terms of connections whose next request rarely comes here.
 	leased park.Terms
-	server *http.Server
 	// tls are the policies by which the connections were let in, as policiesOf has
 	// them.
 	tls string
@@ -38,6 +38,12 @@ type home struct {
 	filled  *sync.Cond
 	closed  bool
 	retired sync.Once
+	// left is closed, for those who ask often.
+	left atomic.Bool
+	// server and caddy are nil when they have ended: parked connections know their
+	// home for as long as they wait, and must not keep a whole configuration.
+	server *http.Server
+	caddy  *caddyhttp.Server
 	// ended is closed when the last request of the server is answered.
 	ended chan struct{}
 }
@@ -51,7 +57,7 @@ func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
 	}
 	errorLog, _ := zap.NewStdLogAt(logger.Named("parked"), zapcore.DebugLevel) // fails for unknown levels only
 	h := &home{
-		caddy: srv, tls: policies, ended: make(chan struct{}),
+		caddy: srv, listen: srv.Listen, tls: policies, ended: make(chan struct{}),
 		server: &http.Server{
 			Handler:           srv,
 			ReadTimeout:       time.Duration(srv.ReadTimeout),
@@ -70,7 +76,8 @@ func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
 	h.terms = park.Terms{Home: h, Idle: time.Duration(srv.IdleTimeout)}
 	h.leased = h.terms
 	h.leased.Own = true
-	go func() { _ = h.server.Serve(h) }()
+	server := h.server
+	go func() { _ = server.Serve(h) }()
 	return h
 }
 
@@ -170,6 +177,7 @@ func (h *home) Accept() (net.Conn, error) {
 func (h *home) Close() error {
 	h.mu.Lock()
 	h.closed = true
+	h.left.Store(true)
 	rest := h.queue
 	h.queue = nil
 	h.filled.Broadcast()
@@ -192,9 +200,13 @@ func (addr) String() string  { return "parked" }
 func (h *home) retire() {
 	h.retired.Do(func() {
 		_ = h.Close()
+		server := h.server
 		go func() {
 			defer close(h.ended)
-			_ = h.server.Shutdown(context.Background())
+			_ = server.Shutdown(context.Background())
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.server, h.caddy = nil, nil
 		}()
 	})
 }
@@ -204,7 +216,12 @@ func (h *home) end(ctx context.Context) {
 	select {
 	case <-h.ended:
 	case <-ctx.Done():
-		_ = h.server.Close()
+		h.mu.Lock()
+		server := h.server
+		h.mu.Unlock()
+		if server != nil {
+			_ = server.Close()
+		}
 	}
 }
 
@@ -214,19 +231,50 @@ func (h *home) end(ctx context.Context) {
 // server that is for this machine only.
 func (h *home) successor(local net.Addr) *home {
 	app := newestApp()
-	listen, ok := listenerOf(h.caddy.Listen, local)
-	if app == nil || !ok || h.tls == unknownPolicies {
+	if app == nil || h.tls == unknownPolicies {
 		return nil
 	}
-	for _, srv := range app.http().Servers {
-		if !slices.Contains(srv.Listen, listen) {
-			continue
-		}
+	for _, srv := range h.listeners(app, local) {
 		if next := app.home(srv); next != nil && next != h && next.tls == h.tls {
 			return next
 		}
 	}
 	return nil
+}
+
+// Open reports whether a connection that came at an address can still be returned.
+func (h *home) Open(local func() net.Addr) bool {
+	return !h.left.Load() || h.successor(local()) != nil
+}
+
+// listeners are a configuration's servers that listen where this one did.
+func (h *home) listeners(app *App, local net.Addr) (servers []*caddyhttp.Server) {
+	listen, ok := listenerOf(h.listen, local)
+	for _, srv := range app.http().Servers {
+		if ok && slices.Contains(srv.Listen, listen) {
+			servers = append(servers, srv)
+		}
+	}
+	return servers
+}
+
+// loggers are the names of the access loggers for a host, as the server is
+// configured now on which a connection came.
+func (h *home) loggers(local net.Addr, host string) []string {
+	h.mu.Lock()
+	srv := h.caddy
+	closed := h.closed
+	h.mu.Unlock()
+	if app := newestApp(); app != nil && closed {
+		srv = nil
+		if servers := h.listeners(app, local); len(servers) > 0 {
+			srv = servers[0]
+		}
+	}
+	if srv == nil || srv.Logs == nil {
+		return []string{""}
+	}
+	return loggerNames(srv.Logs, host)
 }
 
 // listenerOf returns the one of a server's addresses at which a connection came,

@@ -118,7 +118,9 @@ func TestAParkedConnectionLandsOnlyOnAServerOfItsAddressAndItsRules(t *testing.T
 			if _, err := h.Publish(t.Context(), drafts(event(name, "after"))); err != nil {
 				t.Fatal(err)
 			}
-			held.hears().wants(t, "200", `"after"`)
+			if r := held.hears().wants(t, "200", `"after"`); (r.value("Connection") == "close") == c.stays {
+				t.Errorf("what becomes of the connection is not said: %s", r)
+			}
 			for _, w := range []*wire{held, idle} {
 				_, err := io.WriteString(w.c, request("/"))
 				switch {

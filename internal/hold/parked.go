@@ -165,6 +165,7 @@ func (g *parked) over(r Report) {
 
 func (g *parked) whole(status int, mood mood, body []byte) {
 	g.status, g.size = int16(status), len(body)
+	g.closes = g.closes || !g.conn.Welcome()
 	g.conn.Write(g.press().of(pressing{
 		body: body, head: g.head, closes: g.closes, once: mood != usual,
 		make: func() []byte {

@@ -156,6 +156,17 @@ func (c *Conn) Finish(keep bool) {
 	}
 }
 
+// Welcome reports whether the connection has a home to go on in, should its client
+// ask for more.
+func (c *Conn) Welcome() bool {
+	return c.terms.Home.Open(func() net.Addr {
+		if c.materialize() != nil {
+			return nil
+		}
+		return c.net.LocalAddr()
+	})
+}
+
 // idleEnd is when the connection of a client that stays silent is closed.
 func (c *Conn) idleEnd() Moment {
 	if c.terms.Idle <= 0 {
