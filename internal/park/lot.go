@@ -18,16 +18,21 @@ type Lot struct {
 	sockets bool
 	// writeTimeout and politeTime are the constants, but in tests.
 	writeTimeout, politeTime time.Duration
+	thrift                   thrift
 }
 
 // maxLoops is the most loops that are of use: they write, and a write is the
 // kernel's work, which is done on as many cores.
 const maxLoops = 4
 
+// loopsFor leaves half of the processors to those who publish and to the routes: a
+// loop hears of more at once where there are fewer, which costs less.
+func loopsFor(processors int) int { return min(maxLoops, max(1, processors/2)) }
+
 // New returns a lot. Mistakes of guests, which are panics, are told mistake.
 func New(mistake func(reason any, stack []byte)) (*Lot, error) {
 	lot := &Lot{mistake: mistake, sockets: watchesSockets, writeTimeout: WriteTimeout, politeTime: politeTime}
-	if err := lot.open(min(maxLoops, runtime.GOMAXPROCS(0)), newWatch); err != nil {
+	if err := lot.open(loopsFor(runtime.GOMAXPROCS(0)), newWatch); err != nil {
 		return nil, err
 	}
 	return lot, nil
@@ -65,6 +70,7 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 		}
 	}
 	l.held.Add(1)
+	lot.thrift.note()
 	return p
 }
 
