@@ -15,6 +15,9 @@ import (
 // an access log of the request.
 func bottom(w http.ResponseWriter) (server http.Hijacker, logged, ok bool) {
 	for {
+		if a, ok := w.(*attempt); ok {
+			return a, logged, true
+		}
 		switch kind := reflect.TypeOf(w).String(); kind {
 		case "*http.response":
 			server, ok = w.(http.Hijacker)

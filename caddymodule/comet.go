@@ -358,7 +358,6 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, positio
 		},
 	}
 	if lease := c.use.settings.lease(); lease > 0 && position != nil {
-		p.Terms = &home.leased
 		p.Lease = &hold.Lease{For: lease, Position: position, Void: c.app.retire}
 	}
 	return p

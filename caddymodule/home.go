@@ -27,8 +27,6 @@ import (
 type home struct {
 	listen []string
 	terms  park.Terms
-	// leased are the terms of connections whose next request rarely comes here.
-	leased park.Terms
 	// tls are the policies by which the connections were let in, as policiesOf has
 	// them.
 	tls string
@@ -40,6 +38,8 @@ type home struct {
 	retired sync.Once
 	// left is closed, for those who ask often.
 	left atomic.Bool
+	// crew serves the requests of connections that stay parked.
+	crew *crew
 	// server and caddy are nil when they have ended: parked connections know their
 	// home for as long as they wait, and must not keep a whole configuration.
 	server *http.Server
@@ -59,7 +59,7 @@ func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
 	h := &home{
 		caddy: srv, listen: srv.Listen, tls: policies, ended: make(chan struct{}),
 		server: &http.Server{
-			Handler:           srv,
+			Handler:           lender{srv},
 			ReadTimeout:       time.Duration(srv.ReadTimeout),
 			ReadHeaderTimeout: time.Duration(srv.ReadHeaderTimeout),
 			WriteTimeout:      time.Duration(srv.WriteTimeout),
@@ -73,9 +73,8 @@ func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
 		},
 	}
 	h.filled = sync.NewCond(&h.mu)
-	h.terms = park.Terms{Home: h, Idle: time.Duration(srv.IdleTimeout)}
-	h.leased = h.terms
-	h.leased.Own = true
+	h.terms = park.Terms{Home: h, Idle: time.Duration(srv.IdleTimeout), Own: true}
+	h.crew = newCrew(h.attempt)
 	server := h.server
 	go func() { _ = server.Serve(h) }()
 	return h
@@ -85,9 +84,26 @@ func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
 // on.
 type visitKey struct{}
 
+// lender is the handler of a home's server: Caddy's, unless a request has been
+// served in part already.
+type lender struct{ caddy http.Handler }
+
+func (l lender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if v, _ := r.Context().Value(visitKey{}).(*park.Visit); v != nil {
+		if t := v.Claim(); t != nil && t.Owner != nil {
+			t.Owner.(*attempt).lend(w, r)
+			return
+		}
+	}
+	l.caddy.ServeHTTP(w, r)
+}
+
 // door is where a request's connection can be taken.
 func door(ctx context.Context, server http.Hijacker) park.Door {
 	hijack := park.Hijacked{Writer: server, Context: ctx}
+	if a, ok := server.(*attempt); ok {
+		return either{a, hijack}
+	}
 	if v, ok := ctx.Value(visitKey{}).(*park.Visit); ok && v != nil {
 		return either{v, hijack}
 	}
@@ -155,6 +171,17 @@ func (h *home) Return(c net.Conn) {
 	next.Return(c)
 }
 
+// Try implements [park.Home].
+func (h *home) Try(t *park.Trial) {
+	if h.crew.take(t) {
+		return
+	}
+	if next := h.successor(t.Local); next != nil && next.crew.take(t) {
+		return
+	}
+	t.Return(nil)
+}
+
 // Accept, Close and Addr make it a [net.Listener].
 func (h *home) Accept() (net.Conn, error) {
 	h.mu.Lock()
@@ -203,6 +230,7 @@ func (h *home) retire() {
 		server := h.server
 		go func() {
 			defer close(h.ended)
+			h.crew.dismiss()
 			_ = server.Shutdown(context.Background())
 			h.mu.Lock()
 			defer h.mu.Unlock()

@@ -121,8 +121,39 @@ func likeness(head []byte, p Position) (same uint64, position []byte, ok bool) {
 // error.
 func odd(r rune) bool { return r <= ' ' || r >= 0x7f }
 
-// Resume takes up the client's next request, if the lease covers it.
-func (g *parked) Resume(head []byte) bool {
+// alike is what all requests have in common that differ in their query alone, 0 for
+// what is not one whole request by GET.
+func alike(head []byte) uint64 {
+	if !park.OneRequest(head) || !bytes.HasPrefix(head, []byte("GET /")) {
+		return 0
+	}
+	line := head[:bytes.IndexByte(head, '\r')]
+	target, whole := bytes.CutSuffix(line[len("GET "):], []byte(" HTTP/1.1"))
+	if !whole || bytes.ContainsFunc(target, odd) {
+		return 0
+	}
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.Write(path)
+	_, _ = h.Write(head[len("GET ")+len(target):])
+	return h.Sum64()
+}
+
+// Resume takes up the client's next request, if the lease covers it. One that goes
+// to the same address most likely waits as well.
+func (g *parked) Resume(head []byte) park.Verdict {
+	if g.goOn(head) {
+		return park.Mine
+	}
+	if g.alike != 0 && alike(head) == g.alike {
+		return park.Likely
+	}
+	return park.Unknown
+}
+
+// goOn has the same hold go on with another request.
+func (g *parked) goOn(head []byte) bool {
 	since, ok := g.lease.covers(head)
 	if !ok {
 		return false

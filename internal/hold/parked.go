@@ -51,10 +51,11 @@ type parked struct {
 	// have the same share it.
 	head unique.Handle[string]
 	book Ended
-	// lease is nil where the request's head is not known: it was not parked before,
-	// or was read otherwise. learns: the next one is to be known.
-	lease  *lease
-	learns bool
+	// alike is what the request is known by, but for its query; 0 where its head is
+	// not known.
+	alike uint64
+	// lease is nil where there is none, or the request's head is not known.
+	lease *lease
 
 	status int16
 	// parts: the answer is one of parts, whose header has gone out or, with
@@ -86,12 +87,15 @@ func (l *waiting) park(h *Hold, c course, b *base) bool {
 	if g.parts {
 		g.status = http.StatusOK
 	}
-	learns := p.Lease != nil && !p.Close && len(l.w.Header()["Set-Cookie"]) == 0
+	leases := len(l.w.Header()["Set-Cookie"]) == 0
 	if err := p.Door.Take(func(t park.Taken) {
-		if learns {
-			g.lease, g.learns = h.learn(t.Head, p.Lease), true
+		g.alike = alike(t.Head)
+		if leases {
+			g.lease = h.learn(t.Head, p.Lease)
 		}
-		g.conn = p.Lot.Conn(t.Conn, t.Early, p.Terms)
+		if g.conn = t.Parked; g.conn == nil {
+			g.conn = p.Lot.Conn(t.Conn, t.Early, p.Terms)
+		}
 		g.conn.Park(g)
 	}); err != nil {
 		return false
@@ -155,10 +159,10 @@ func (g *parked) over(r Report) {
 	case g.gone:
 	case r.Abort:
 		g.conn.Abort()
-	case g.learns && !g.closes:
+	case !g.closes:
 		g.conn.Await()
 	default:
-		g.conn.Finish(!g.closes)
+		g.conn.Finish(false)
 	}
 	g.book.Ended(r, int(g.status), g.size, g.header)
 }

@@ -28,6 +28,8 @@ type Taken struct {
 	// Head is the request that the connection was taken in, as it was read; nil
 	// where that is not known.
 	Head []byte
+	// Parked is the connection where it never left, instead of Conn.
+	Parked *Conn
 }
 
 // Hijacked is the door of any HTTP/1 server. The context is that of the request.
@@ -74,6 +76,20 @@ type Visit struct {
 	hand func(Taken)
 	// late is what came after it was taken.
 	late []byte
+
+	// trial is the one that this visit ends, until it is claimed; lost is called if
+	// it never is.
+	trial *Trial
+	lost  func()
+}
+
+// Claim returns the trial that the visit ends, to the first who asks.
+func (v *Visit) Claim() *Trial {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t := v.trial
+	v.trial = nil
+	return t
 }
 
 // visitTLS has the method by which net/http sees that it is TLS.
@@ -198,6 +214,9 @@ func (v *Visit) Close() error {
 	hand := v.hand
 	v.mu.Unlock()
 	if hand == nil {
+		if v.Claim() != nil {
+			v.lost()
+		}
 		return v.inner.Close()
 	}
 	if _, ok := v.inner.(secure); ok {

@@ -49,6 +49,11 @@ type Conn struct {
 	rung atomic.Bool
 	// early is what was read of it.
 	early *[]byte
+	// trial is the request that is being served.
+	trial *Trial
+	// remote and local are the connection's ends, for trials.
+	remote string
+	local  net.Addr
 }
 
 type state uint8
@@ -60,6 +65,8 @@ const (
 	held
 	// lingering: the answer is out, the client's next word decides.
 	lingering
+	// away: the client's next request is on trial.
+	away
 	// closing: the answer is out, and the client has been told that it was the
 	// last.
 	closing
@@ -194,14 +201,28 @@ func (c *Conn) resume() {
 	case !ok:
 		c.close()
 	case len(head) == 0: // nothing after all
-	case len(head) < maxHead && c.guest.(Resumer).Resume(head):
-		c.state, c.stays = held, false
-		c.loop.held.Add(1)
-		c.guest.Arrived()
+	case len(head) == maxHead:
+		c.goHome(head)
 	default:
-		c.early = joined(c.early, bytes.Clone(head))
-		c.giveBack()
+		switch c.guest.(Resumer).Resume(head) {
+		case Mine:
+			c.state, c.stays = held, false
+			c.loop.held.Add(1)
+			c.guest.Arrived()
+		case Likely:
+			c.state, c.stays, c.guest = away, false, nil
+			c.schedule(0)
+			c.trial = &Trial{Head: bytes.Clone(head), Remote: c.remote, Local: c.local, conn: c}
+			c.terms.Home.Try(c.trial)
+		default:
+			c.goHome(head)
+		}
 	}
+}
+
+func (c *Conn) goHome(head []byte) {
+	c.early = joined(c.early, bytes.Clone(head))
+	c.giveBack()
 }
 
 // aside runs what does not block on a plain socket. TLS says goodbye, and may
@@ -241,17 +262,25 @@ func (c *Conn) close() {
 }
 
 // giveBack has an HTTP server read the client's next request.
-func (c *Conn) giveBack() {
+func (c *Conn) giveBack() { c.returnAs(nil) }
+
+// returnAs notes something on the visit, and reports whether there is one.
+func (c *Conn) returnAs(note func(*Visit)) bool {
 	if c.materialize() != nil {
 		c.close()
-		return
+		return false
 	}
 	c.loop.forget(c)
 	var early []byte
 	if c.early != nil {
 		early = *c.early
 	}
-	c.terms.Home.Return(visit(c.net, early))
+	back := visit(c.net, early)
+	if note != nil {
+		note(VisitOf(back))
+	}
+	c.terms.Home.Return(back)
+	return true
 }
 
 // heard is what the client's next bytes, or its end, come to.
@@ -285,6 +314,14 @@ func (c *Conn) listen(s sound) {
 		if s&^speech != 0 && !(c.plain && unread(c.fd)) {
 			c.close()
 		}
+	case c.state == away:
+		if s&^speech == 0 {
+			c.spoken = true
+			return
+		}
+		t := c.trial
+		c.close()
+		t.hungUp()
 	case s&broken != 0:
 		c.heard(net.ErrClosed)
 	case s&silence != 0 && (c.state != lingering || c.plain && !unread(c.fd)):
@@ -365,7 +402,11 @@ func (c *Conn) stop() {
 func (c *Conn) over(r *result) {
 	switch r.what {
 	case arriving:
-		c.loop.admit(c)
+		if c.state == away {
+			c.loop.readmit(c)
+		} else {
+			c.loop.admit(c)
+		}
 	case writing:
 		if c.state != held {
 			return

@@ -147,6 +147,8 @@ func (g *ground) forgive() int {
 	return n
 }
 
+func (g *ground) Try(*Trial) {}
+
 func (g *ground) Open(func() net.Addr) bool { return true }
 
 func (g *ground) Return(c net.Conn) {

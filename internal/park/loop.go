@@ -138,6 +138,10 @@ func (l *loop) run() {
 		l.mu.Unlock()
 
 		for i := range results {
+			if c := results[i].conn; c.state == gone && results[i].what == arriving {
+				l.missed(c)
+				continue
+			}
 			l.step(results[i].conn, func(c *Conn) { c.over(&results[i]) })
 		}
 		for _, f := range calls {
@@ -214,7 +218,7 @@ func (l *loop) drop(c *Conn) {
 	switch c.state {
 	case held:
 		c.lost(false)
-	case lingering, closing:
+	case lingering, away, closing:
 		c.close()
 	}
 }
@@ -234,6 +238,28 @@ func (l *loop) admit(c *Conn) {
 		c.settle()
 		c.stop()
 	}
+}
+
+// readmit has the connection of a trial held again.
+func (l *loop) readmit(c *Conn) {
+	c.state, c.trial = held, nil
+	c.guest.Arrived()
+	if l.stopping {
+		c.settle()
+		c.stop()
+	}
+}
+
+// missed tells a guest that comes when its client has gone.
+func (l *loop) missed(c *Conn) {
+	defer func() {
+		if err := recover(); err != nil {
+			l.lot.mistake(err, debug.Stack())
+		}
+	}()
+	g := c.guest
+	c.leave()
+	g.Lost(false)
 }
 
 // forget ends the watching.

@@ -19,6 +19,8 @@ type Lot struct {
 	// writeTimeout and politeTime are the constants, but in tests.
 	writeTimeout, politeTime time.Duration
 	thrift                   thrift
+	// addrs are the local addresses of connections. There are few.
+	addrs sync.Map
 }
 
 // maxLoops is the most loops that are of use: they write, and a write is the
@@ -63,6 +65,10 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 	if len(early) > 0 {
 		p.early, p.spoken = joined(nil, early), true
 	}
+	if a := c.RemoteAddr(); a != nil {
+		p.remote = a.String()
+	}
+	p.local = lot.known(c.LocalAddr())
 	if socket, plain := raw(c); socket != nil && lot.sockets {
 		p.fd, p.plain = descriptor(socket), plain
 		if plain && terms.Own {
@@ -76,11 +82,23 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 
 // Park hands the connection over to the guest.
 func (c *Conn) Park(g Guest) {
+	if c.trial != nil {
+		c.loop.held.Add(1)
+	}
 	c.guest = g
 	if !c.loop.tell(result{conn: c, what: arriving}) {
 		c.leave()
-		_ = c.net.Close()
+		c.shut()
 	}
+}
+
+// known is an address that is equal to another's, of which one is enough.
+func (lot *Lot) known(a net.Addr) net.Addr {
+	if a == nil {
+		return nil
+	}
+	same, _ := lot.addrs.LoadOrStore(a.Network()+" "+a.String(), a)
+	return same.(net.Addr)
 }
 
 // Each calls f for each guest, as one of its own methods.

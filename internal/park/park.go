@@ -39,11 +39,23 @@ type Guest interface {
 // Resumer is a guest that may stay for the client's next request.
 type Resumer interface {
 	Guest
-	// Resume is shown what the client sent after its answer, and says whether that
-	// is all that there is to know of it: the connection is the guest's again, and
-	// Arrived follows. The bytes are lent.
-	Resume(head []byte) bool
+	// Resume is shown what the client sent after its answer, and says what is to
+	// become of it. The bytes are lent.
+	Resume(head []byte) Verdict
 }
+
+// Verdict is what is to become of a client's next request.
+type Verdict uint8
+
+const (
+	// Unknown: an HTTP server is to read it.
+	Unknown Verdict = iota
+	// Mine: the guest knows all of it. The connection is the guest's again, and
+	// Arrived follows.
+	Mine
+	// Likely: it is most likely one that will wait again; see [Trial].
+	Likely
+)
 
 // Home takes connections back. It must not block.
 type Home interface {
@@ -52,6 +64,8 @@ type Home interface {
 	// Return has an HTTP server go on with a connection whose client has sent
 	// something, or close it.
 	Return(net.Conn)
+	// Try serves a request whose connection stays parked if it can.
+	Try(*Trial)
 }
 
 // Terms are what the HTTP server that a connection comes from wants for it.
