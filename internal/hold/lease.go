@@ -146,7 +146,7 @@ func (g *parked) Resume(head []byte) park.Verdict {
 	if g.goOn(head) {
 		return park.Mine
 	}
-	if g.alike != 0 && alike(head) == g.alike {
+	if g.conn.Note != 0 && alike(head) == g.conn.Note {
 		return park.Likely
 	}
 	return park.Unknown

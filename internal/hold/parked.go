@@ -51,9 +51,6 @@ type parked struct {
 	// have the same share it.
 	head unique.Handle[string]
 	book Ended
-	// alike is what the request is known by, but for its query; 0 where its head is
-	// not known.
-	alike uint64
 	// lease is nil where there is none, or the request's head is not known.
 	lease *lease
 
@@ -89,12 +86,12 @@ func (l *waiting) park(h *Hold, c course, b *base) bool {
 	}
 	leases := len(l.w.Header()["Set-Cookie"]) == 0
 	if err := p.Door.Take(func(t park.Taken) {
-		g.alike = alike(t.Head)
 		if leases {
 			g.lease = h.learn(t.Head, p.Lease)
 		}
 		if g.conn = t.Parked; g.conn == nil {
 			g.conn = p.Lot.Conn(t.Conn, t.Early, p.Terms)
+			g.conn.Note = alike(t.Head) // what its requests are known by
 		}
 		g.conn.Park(g)
 	}); err != nil {

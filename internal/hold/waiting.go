@@ -47,8 +47,12 @@ func (l *waiting) drive(h *Hold, c course, b *base, ends Ends) Report {
 	l.settle(c)
 	stop, retire := ends.Stop, ends.Retire
 	mayPark := h.Parking != nil
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	var timer *time.Timer
+	defer func() {
+		if timer != nil {
+			timer.Stop()
+		}
+	}()
 	for !l.ended {
 		if mayPark && len(l.rung) == 0 {
 			if l.leave(h, c, b) {
@@ -59,7 +63,11 @@ func (l *waiting) drive(h *Hold, c course, b *base, ends Ends) Report {
 		}
 		var due <-chan time.Time
 		if when := c.when(); when != 0 {
-			timer.Reset(when.Left())
+			if timer == nil {
+				timer = time.NewTimer(when.Left())
+			} else {
+				timer.Reset(when.Left())
+			}
 			due = timer.C
 		}
 		select {

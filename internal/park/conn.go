@@ -51,6 +51,9 @@ type Conn struct {
 	early *[]byte
 	// trial is the request that is being served.
 	trial *Trial
+	// Note is the guests' own, and stays when one guest follows another. It is 0 for
+	// a connection that has been elsewhere meanwhile.
+	Note uint64
 	// remote and local are the connection's ends, for trials.
 	remote string
 	local  net.Addr
