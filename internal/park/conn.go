@@ -122,15 +122,24 @@ func (c *Conn) Write(b []byte) {
 	}
 }
 
-// finish writes to a client that reads more slowly than we write.
+// finish writes to a client that reads more slowly than we write, piece by piece:
+// one that goes on reading has its time for each.
 func (c *Conn) finish(b []byte) {
-	_ = c.net.SetWriteDeadline(time.Now().Add(c.loop.lot.writeTimeout))
-	_, err := c.net.Write(b)
+	var err error
+	for len(b) > 0 && err == nil {
+		n := min(len(b), maxPiece)
+		_ = c.net.SetWriteDeadline(time.Now().Add(c.loop.lot.writeTimeout))
+		_, err = c.net.Write(b[:n])
+		b = b[n:]
+	}
 	if err == nil {
 		err = c.net.SetWriteDeadline(time.Time{})
 	}
 	c.loop.tell(result{conn: c, what: writing, err: err})
 }
+
+// maxPiece is how much a client must read in WriteTimeout.
+const maxPiece = 64 << 10
 
 // peek waits for the client's next byte.
 func (c *Conn) peek() {

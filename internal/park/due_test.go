@@ -48,8 +48,13 @@ func TestDuesInOrder(t *testing.T) {
 			}
 			first = Earlier(first, conns[i].due)
 		}
-		if d.next() != first {
-			t.Fatalf("next is %d, want %d", d.next(), first)
+		if n := d.next(); (n == 0) != (len(d) == 0) || first != 0 && n > first {
+			t.Fatalf("to look at %d, want %d at the latest", n, first)
 		}
+		now := Moment(r.IntN(20))
+		if c := d.ripe(now); (c != nil) != (first != 0 && first <= now) || c != nil && c.due != first {
+			t.Fatalf("ripe at %d is %+v, want what is due at %d", now, c, first)
+		}
+
 	}
 }

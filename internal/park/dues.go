@@ -4,7 +4,7 @@ import "container/heap"
 
 // dues are the connections to which something happens by itself, the next one
 // first. One timer serves them all. Most are put off before their moment comes, and
-// that is only noted: a connection finds its new place when it is the first.
+// that is only noted: a connection finds its new place when its old moment comes.
 type dues []*Conn
 
 func (d *dues) set(c *Conn, m Moment) {
@@ -27,20 +27,29 @@ func (d *dues) forget(c *Conn) {
 	}
 }
 
-// next is the earliest moment, 0 if there is none.
-func (d *dues) next() Moment {
-	for len(*d) > 0 {
-		switch c := (*d)[0]; c.due {
-		case c.key:
-			return c.key
-		case 0:
+// next is when to look, 0 for never. Nothing is due before.
+func (d dues) next() Moment {
+	if len(d) == 0 {
+		return 0
+	}
+	return d[0].key
+}
+
+// ripe returns a connection to which something is to happen by now, nil if there is
+// none.
+func (d *dues) ripe(now Moment) *Conn {
+	for len(*d) > 0 && (*d)[0].key <= now {
+		switch c := (*d)[0]; {
+		case c.due == 0:
 			heap.Pop(d)
-		default:
+		case c.due > c.key:
 			c.key = c.due
 			heap.Fix(d, 0)
+		default:
+			return c
 		}
 	}
-	return 0
+	return nil
 }
 
 // The methods of [heap.Interface].

@@ -166,8 +166,8 @@ func (l *loop) run() {
 // come has happen what is due.
 func (l *loop) come() {
 	l.now = Now()
-	for next := l.dues.next(); next != 0 && next <= l.now; next = l.dues.next() {
-		l.step(l.dues[0], (*Conn).come)
+	for c := l.dues.ripe(l.now); c != nil; c = l.dues.ripe(l.now) {
+		l.step(c, (*Conn).come)
 	}
 }
 

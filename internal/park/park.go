@@ -79,8 +79,8 @@ type Terms struct {
 	Own bool
 }
 
-// WriteTimeout is how long a client may take to read what was written, before
-// its connection is closed.
+// WriteTimeout is how long a client may take to read 64 KiB of what was written,
+// or the rest of it, before its connection is closed.
 const WriteTimeout = 30 * time.Second
 
 // politeTime is how long a connection that ends after an answer stays open, so
