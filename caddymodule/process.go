@@ -150,7 +150,7 @@ var theLot = sync.OnceValue(func() *park.Lot {
 	lot, err := park.New(func(reason any, stack []byte) {
 		logs().holds.Error("a parked connection was closed because of a mistake in this program; please report it",
 			zap.Any("reason", reason), zap.ByteString("stack", stack))
-	})
+	}, noDescriptors)
 	if err != nil {
 		logs().holds.Error("connections cannot be parked; held requests cost a goroutine each", zap.Error(err))
 		return nil
@@ -163,6 +163,18 @@ var theLot = sync.OnceValue(func() *park.Lot {
 	}
 	return lot
 })
+
+// lastShort is when it was last logged that descriptors ran out.
+var lastShort atomic.Int64
+
+// noDescriptors says why new visitors wait. Who is held already is not harmed.
+func noDescriptors() {
+	now, last := time.Now().Unix(), lastShort.Load()
+	if now-last < 60 || !lastShort.CompareAndSwap(last, now) {
+		return
+	}
+	logs().holds.Warn("hardly a file descriptor is left: new connections wait until others end; raise LimitNOFILE in the service's unit (or ulimit -n), or lower max_holds")
+}
 
 // newestApp is the newest started generation, nil if none is.
 func newestApp() *App {

@@ -18,6 +18,8 @@ type loop struct {
 	now     Moment
 	scratch any
 	buffer  []byte
+	// spare is a descriptor that is kept for when there is no other, 0 without one.
+	spare int
 	// stopping: whoever comes is stopped.
 	stopping bool
 	// held counts the guests, those on their way here included.
@@ -123,6 +125,8 @@ func (l *loop) wakeLocked() {
 const maxIdle = 1024
 
 func (l *loop) run() {
+	l.keepSpare()
+	defer l.giveSpare()
 	defer l.watch.close()
 	var rung []*Conn
 	var results []result

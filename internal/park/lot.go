@@ -13,7 +13,9 @@ type Lot struct {
 	loops   []*loop
 	next    atomic.Uint32
 	mistake func(reason any, stack []byte)
-	close   sync.Once
+	// short is told that there is hardly a descriptor left.
+	short func()
+	close sync.Once
 	// sockets: the loops watch sockets themselves.
 	sockets bool
 	// writeTimeout and politeTime are the constants, but in tests.
@@ -31,9 +33,10 @@ const maxLoops = 4
 // loop hears of more at once where there are fewer, which costs less.
 func loopsFor(processors int) int { return min(maxLoops, max(1, processors/2)) }
 
-// New returns a lot. Mistakes of guests, which are panics, are told mistake.
-func New(mistake func(reason any, stack []byte)) (*Lot, error) {
-	lot := &Lot{mistake: mistake, sockets: watchesSockets, writeTimeout: WriteTimeout, politeTime: politeTime}
+// New returns a lot. Mistakes of guests, which are panics, are told mistake. short
+// is called each time that there is hardly a descriptor left; it must not block.
+func New(mistake func(reason any, stack []byte), short func()) (*Lot, error) {
+	lot := &Lot{mistake: mistake, short: short, sockets: watchesSockets, writeTimeout: WriteTimeout, politeTime: politeTime}
 	if err := lot.open(loopsFor(runtime.GOMAXPROCS(0)), newWatch); err != nil {
 		return nil, err
 	}

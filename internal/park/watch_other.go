@@ -17,6 +17,9 @@ func unread(int32) bool { return false }
 
 // Sockets are not watched here, so none is the loop's own.
 
+func (*loop) keepSpare() {}
+func (*loop) giveSpare() {}
+
 func (*Conn) adopt() bool                    { return false }
 func (*Conn) materialize() error             { return nil }
 func (c *Conn) closeWrite()                  { _ = closeWrite(c.net) }
