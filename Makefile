@@ -16,9 +16,11 @@ demo:
 deps:
 	integration/install.sh php apache nginx chromium tools
 
-# Every test, with the race detector, against the real php-fpm, Apache, nginx and browser.
+# Every test, with the race detector, against the real php-fpm, Apache, nginx and browser: with held requests
+# parked, and once more without, for the same results.
 test: deps check
 	go test -race -timeout 20m ./...
+	COMET_PARK=off go test -race -timeout 20m ./integration
 
 # What needs no running: format, vet, staticcheck, other systems, the shell scripts.
 check:

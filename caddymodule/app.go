@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ type App struct {
 
 	// Whether held requests are parked: their connections are taken from Caddy's
 	// server while they wait and cost a small part of the memory. The answers are
-	// the same. Default: true.
+	// the same. Default: true, unless the environment variable COMET_PARK is off.
 	Park *bool `json:"park,omitempty"`
 
 	ctx    caddy.Context
@@ -268,7 +269,7 @@ func (a *App) watch(name string, use *hubUse, watches []Watch) error {
 
 // home is that of a server's parked connections, nil if they cannot be parked.
 func (a *App) home(srv *caddyhttp.Server) *home {
-	if a.Park != nil && !*a.Park {
+	if !a.parks() {
 		return nil
 	}
 	a.mu.Lock()
@@ -283,6 +284,13 @@ func (a *App) home(srv *caddyhttp.Server) *home {
 		a.homes[srv] = h
 	}
 	return h
+}
+
+func (a *App) parks() bool {
+	if a.Park != nil {
+		return *a.Park
+	}
+	return os.Getenv("COMET_PARK") != "off"
 }
 
 // http is the configuration's http app.
