@@ -20,7 +20,7 @@ deps:
 # parked, and once more without, for the same results.
 test: deps check
 	go test -race -timeout 20m ./...
-	COMET_PARK=off go test -race -timeout 20m ./integration
+	COMET_PARK=off go test -race -count=1 -timeout 20m ./integration
 
 # What needs no running: format, vet, staticcheck, other systems, the shell scripts.
 check:
