@@ -72,7 +72,7 @@ func (h *home) attempt(t *park.Trial) {
 	} else {
 		a.reach() // who writes nothing, or panics, has the server answer
 		if a.real != nil {
-			maps.Copy(a.real.Header(), a.header) // there may be trailers
+			a.dress() // there may be trailers
 		}
 	}
 	close(a.done)
@@ -139,11 +139,16 @@ func (a *attempt) WriteHeader(status int) {
 	if a.real == nil || a.wrote {
 		return
 	}
+	a.dress()
+	a.wrote = status >= http.StatusOK || status == http.StatusSwitchingProtocols
+	a.real.WriteHeader(status)
+}
+
+// dress has the server's writer know the header.
+func (a *attempt) dress() {
 	header := a.real.Header()
 	clear(header)
 	maps.Copy(header, a.header)
-	a.wrote = status >= http.StatusOK || status == http.StatusSwitchingProtocols
-	a.real.WriteHeader(status)
 }
 
 func (a *attempt) Write(b []byte) (int, error) {
