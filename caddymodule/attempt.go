@@ -112,6 +112,10 @@ func (a *attempt) reach() {
 	if a.real != nil || a.err != nil {
 		return
 	}
+	if a.trial.Taken() {
+		a.err = http.ErrHijacked
+		return
+	}
 	lost := make(chan struct{})
 	a.trial.Owner = a
 	a.trial.Return(sync.OnceFunc(func() { close(lost) }))

@@ -102,6 +102,7 @@ func (w taped) said() string {
 // next request to be tried.
 func (w taped) polled(hubName, path, channel string) {
 	w.t.Helper()
+	held(w.t, hubName, channel, 0)
 	for range 2 {
 		w.asks(path)
 		held(w.t, hubName, channel, 1)

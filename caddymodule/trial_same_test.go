@@ -135,7 +135,9 @@ func TestATriedRequestIsAnsweredAsOnAConnectionOfItsOwn(t *testing.T) {
 		publishes(t, hub, event("kept", "one"))
 		queries := []string{"since=all", "since=all&callback=f", "wait=0&since=zzz.5", "since=%zz", "as=none", "act=file", "since=now&wait=0"}
 		for name := range acts {
-			queries = append(queries, "act="+name)
+			if !strings.HasPrefix(name, "late") { // these wait
+				queries = append(queries, "act="+name)
+			}
 		}
 		play := func(network, path, channel, query string) {
 			t.Helper()
