@@ -92,6 +92,13 @@ func (v *Visit) Claim() *Trial {
 	return t
 }
 
+// Tried reports whether the visit ends a trial, and has not been claimed.
+func (v *Visit) Tried() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.trial != nil
+}
+
 // visitTLS has the method by which net/http sees that it is TLS.
 type visitTLS struct {
 	*Visit

@@ -45,6 +45,8 @@ type Conn struct {
 	peeking bool
 	// spoken: the client has sent something since it was parked.
 	spoken bool
+	// silent: the client ended what it says, during a trial.
+	silent bool
 	// rung: the connection is in the loop's list of those.
 	rung atomic.Bool
 	// early is what was read of it.
@@ -178,12 +180,7 @@ func (c *Conn) Finish(keep bool) {
 // Welcome reports whether the connection has a home to go on in, should its client
 // ask for more.
 func (c *Conn) Welcome() bool {
-	return c.terms.Home.Open(func() net.Addr {
-		if c.materialize() != nil {
-			return nil
-		}
-		return c.net.LocalAddr()
-	})
+	return c.terms.Home.Open(func() net.Addr { return c.local })
 }
 
 // idleEnd is when the connection of a client that stays silent is closed.
@@ -327,13 +324,7 @@ func (c *Conn) listen(s sound) {
 			c.close()
 		}
 	case c.state == away:
-		if s&^speech == 0 {
-			c.spoken = true
-			return
-		}
-		t := c.trial
-		c.close()
-		t.hungUp()
+		c.listenAway(s)
 	case s&broken != 0:
 		c.heard(net.ErrClosed)
 	case s&silence != 0 && (c.state != lingering || c.plain && !unread(c.fd)):
@@ -344,11 +335,42 @@ func (c *Conn) listen(s sound) {
 		// A goroutine is reading.
 	case c.state == lingering && c.stays:
 		c.resume()
+		if s&silence != 0 {
+			c.silence()
+		}
 	case c.plain || c.state != held:
 		c.heard(nil)
 	case !c.spoken:
 		// Of TLS this may be the client's goodbye.
 		c.peek()
+	}
+}
+
+// listenAway is what a sound comes to while a trial has the connection. A client
+// that says no more may still read: its handler is told, and may answer, as with
+// net/http, which sees no end behind another request either.
+func (c *Conn) listenAway(s sound) {
+	t := c.trial
+	switch {
+	case s&broken != 0:
+		c.close()
+		t.hungUp()
+	case s&silence != 0:
+		c.silent = true
+		if !unread(c.fd) {
+			t.hungUp()
+		}
+	default:
+		c.spoken = true
+	}
+}
+
+// silence repeats that the client says no more, of which the watch tells once. An
+// answer that is there already goes out before.
+func (c *Conn) silence() {
+	c.settle()
+	if c.state != gone {
+		c.listen(silence)
 	}
 }
 

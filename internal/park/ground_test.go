@@ -50,6 +50,8 @@ type ground struct {
 	terms Terms
 	// back are the connections that were returned.
 	back chan net.Conn
+	// trials are the requests that were tried.
+	trials chan *Trial
 
 	mu       sync.Mutex
 	mistakes []any
@@ -78,7 +80,7 @@ func newGround(t *testing.T, w way, kind string) *ground {
 
 func newGroundOf(t *testing.T, w way, kind string, loops int) *ground {
 	t.Helper()
-	g := &ground{T: t, kind: kind, back: make(chan net.Conn, 10_000), visiting: map[net.Conn]bool{}}
+	g := &ground{T: t, kind: kind, back: make(chan net.Conn, 10_000), trials: make(chan *Trial, 10_000), visiting: map[net.Conn]bool{}}
 	g.terms.Home = g
 	files := descriptors()
 	g.lot = &Lot{sockets: w.sockets, writeTimeout: time.Hour, politeTime: time.Hour, mistake: g.mistake}
@@ -147,7 +149,7 @@ func (g *ground) forgive() int {
 	return n
 }
 
-func (g *ground) Try(*Trial) {}
+func (g *ground) Try(t *Trial) { g.trials <- t }
 
 func (g *ground) Open(func() net.Addr) bool { return true }
 
@@ -228,7 +230,7 @@ func consistent(l *loop) error {
 			continue
 		}
 		there++
-		if c.guest != nil {
+		if c.state == held {
 			guests++
 		}
 		switch {
@@ -236,7 +238,7 @@ func consistent(l *loop) error {
 			return fmt.Errorf("slot %d has a connection that thinks it is in %d", i, c.slot)
 		case c.state == gone:
 			return fmt.Errorf("slot %d has a connection that is gone", i)
-		case (c.state == held) != (c.guest != nil):
+		case (c.state == held || c.stays) != (c.guest != nil):
 			return fmt.Errorf("a connection in state %d has guest %v", c.state, c.guest)
 		case (c.due != 0) != (c.place >= 0):
 			return fmt.Errorf("a connection due at %d is at place %d", c.due, c.place)

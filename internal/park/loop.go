@@ -104,12 +104,17 @@ func (l *loop) shut() {
 	l.wakeLocked()
 }
 
-// do has f called by the loop, after all that it was told before.
-func (l *loop) do(f func()) {
+// do has f called by the loop, after all that it was told before, and reports
+// whether it will be.
+func (l *loop) do(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
 	l.calls = append(l.calls, f)
 	l.wakeLocked()
+	return true
 }
 
 // wakeLocked wakes under the lock, without which the loop does not end: the bell of
@@ -158,7 +163,9 @@ func (l *loop) run() {
 		l.come()
 		if closed {
 			l.conns.each(func(c *Conn) {
-				c.leave()
+				if c.state == held { // who comes from a trial is told by tell
+					c.leave()
+				}
 				c.close()
 			})
 			return
@@ -251,6 +258,9 @@ func (l *loop) readmit(c *Conn) {
 	if l.stopping {
 		c.settle()
 		c.stop()
+	}
+	if c.silent {
+		c.silence()
 	}
 }
 

@@ -91,7 +91,9 @@ func (c *Conn) Park(g Guest) {
 	c.guest = g
 	if !c.loop.tell(result{conn: c, what: arriving}) {
 		c.leave()
-		c.shut()
+		if c.trial == nil { // else the loop has closed it
+			c.shut()
+		}
 	}
 }
 

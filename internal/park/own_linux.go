@@ -36,7 +36,8 @@ func (c *Conn) materialize() error {
 	_ = f.Close()
 	c.loop.keepSpare()
 	if err != nil {
-		nobody, _ := net.Pipe()
+		nobody, end := net.Pipe()
+		_ = end.Close() // or a write would wait for a reader
 		c.net, c.own, c.fd = nobody, false, -1
 		return err
 	}

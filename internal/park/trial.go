@@ -42,10 +42,11 @@ func (t *Trial) OnGone(f func()) {
 
 func (t *Trial) hungUp() {
 	t.mu.Lock()
+	again := t.hasGone
 	t.hasGone = true
 	f := t.gone
 	t.mu.Unlock()
-	if f != nil {
+	if f != nil && !again {
 		f()
 	}
 }
@@ -77,13 +78,15 @@ func (t *Trial) Return(lost func()) {
 			lost()
 		}
 	}
-	c.loop.do(func() {
+	if !c.loop.do(func() {
 		head := t.Head
 		c.early = &head
 		if c.state == gone || !c.returnAs(func(v *Visit) { v.trial, v.lost = t, failed }) {
 			failed()
 		}
-	})
+	}) {
+		failed()
+	}
 }
 
 // Abort closes the connection.

@@ -18,6 +18,8 @@ type visitor struct {
 	when Moment
 
 	inside atomic.Bool
+	// late: its client may be gone before it arrives.
+	late bool
 	// writing, ended: as the visitor sees it.
 	writing, ended bool
 
@@ -59,7 +61,7 @@ func (v *visitor) enter(what string, do func(*visitor)) {
 	}
 	v.mu.Lock()
 	v.calls[what]++
-	early := what != "arrived" && v.calls["arrived"] == 0
+	early := what != "arrived" && (what != "lost" || !v.late) && v.calls["arrived"] == 0
 	v.mu.Unlock()
 	if early {
 		v.g.Errorf("%s before the arrival", what)
