@@ -31,10 +31,12 @@ type home struct {
 	// them.
 	tls string
 
-	mu      sync.Mutex
-	queue   []net.Conn
-	filled  *sync.Cond
-	closed  bool
+	mu     sync.Mutex
+	queue  []net.Conn
+	filled *sync.Cond
+	closed bool
+	// ending: not even what the crew serves gets a writer any more.
+	ending  bool
 	retired sync.Once
 	// left is closed, for those who ask often.
 	left atomic.Bool
@@ -155,20 +157,29 @@ func hooks(srv *caddyhttp.Server, field string) int {
 // Return has the server go on with a connection, or the one that has come after
 // it.
 func (h *home) Return(c net.Conn) {
-	h.mu.Lock()
-	if closed := h.closed; !closed {
-		h.queue = append(h.queue, c)
-		h.filled.Signal()
-		h.mu.Unlock()
+	if h.admit(c, false) {
 		return
 	}
-	h.mu.Unlock()
-	next := h.successor(c.LocalAddr())
-	if next == nil {
+	if next := h.successor(c.LocalAddr()); next != nil {
+		next.Return(c)
+		return
+	}
+	if v := park.VisitOf(c); v == nil || !v.Tried() || !h.admit(c, true) {
 		_ = c.Close()
-		return
 	}
-	next.Return(c)
+}
+
+// admit queues a connection for the server, and reports whether it does. The last
+// are those of requests that are being served and have nowhere else to go on.
+func (h *home) admit(c net.Conn, last bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ending || h.closed && !last {
+		return false
+	}
+	h.queue = append(h.queue, c)
+	h.filled.Signal()
+	return true
 }
 
 // Try implements [park.Home].
@@ -187,7 +198,7 @@ func (h *home) Accept() (net.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(h.queue) == 0 {
-		if h.closed {
+		if h.ending {
 			return nil, net.ErrClosed
 		}
 		h.filled.Wait()
@@ -202,8 +213,15 @@ func (h *home) Accept() (net.Conn, error) {
 
 // Close has the server take no more.
 func (h *home) Close() error {
+	h.leave(true)
+	return nil
+}
+
+// leave has connections go on elsewhere; with end also those of requests that are
+// being served.
+func (h *home) leave(end bool) {
 	h.mu.Lock()
-	h.closed = true
+	h.closed, h.ending = true, h.ending || end
 	h.left.Store(true)
 	rest := h.queue
 	h.queue = nil
@@ -212,7 +230,6 @@ func (h *home) Close() error {
 	for _, c := range rest {
 		h.Return(c)
 	}
-	return nil
 }
 
 func (h *home) Addr() net.Addr { return addr{} }
@@ -226,8 +243,9 @@ func (addr) String() string  { return "parked" }
 // retire has the server come to its end.
 func (h *home) retire() {
 	h.retired.Do(func() {
-		_ = h.Close()
+		h.leave(false)
 		server := h.server
+		server.SetKeepAlivesEnabled(false) // whoever has an answer asks elsewhere
 		go func() {
 			defer close(h.ended)
 			h.crew.dismiss()
