@@ -75,8 +75,12 @@ func (c *crew) watchLocked() {
 			c.watched = false
 			return
 		}
-		if c.served == before {
-			c.growLocked()
+		// Where members need longer than that for one request they wait for others.
+		// There may be as many again then, so that thousands are soon under way.
+		if c.served-before < uint64(c.members) {
+			for range min(len(c.work), c.members) {
+				c.growLocked()
+			}
 		}
 		c.watchLocked()
 	})
