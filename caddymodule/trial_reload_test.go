@@ -106,3 +106,20 @@ func TestTheEndOfTheProcessWaitsForWhatIsTried(t *testing.T) {
 		}
 	}
 }
+
+// A connection whose polls are tried by a new configuration keeps its rules.
+func TestATriedConnectionGoesOnByTheNewRules(t *testing.T) {
+	s, hub := acting(t, "servers {\ntimeouts {\nidle 1h\n}\n}\n", "")
+	w := s.taped("tcp")
+	w.polled(hub, "/n/a", "a")
+	s.reload("servers {\ntimeouts {\nidle 1s\n}\n}\ncomet {\nhub "+hub+"\n}", actingSite(hub, ""))
+	before := triedOf("")
+	w.asks("/n/a")
+	held(t, hub, "a", 1)
+	publishes(t, hub, event("a", "here"))
+	w.hears().wants(t, "200", "here")
+	wanted(t, "", before)
+	if rest := w.ends(); rest != "" {
+		t.Errorf("it said %q", rest)
+	}
+}

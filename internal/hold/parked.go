@@ -89,7 +89,9 @@ func (l *waiting) park(h *Hold, c course, b *base) bool {
 		if leases {
 			g.lease = h.learn(t.Head, p.Lease)
 		}
-		if g.conn = t.Parked; g.conn == nil {
+		if g.conn = t.Parked; g.conn != nil {
+			g.conn.On(p.Terms)
+		} else {
 			g.conn = p.Lot.Conn(t.Conn, t.Early, p.Terms)
 			g.conn.Note = alike(t.Head) // what its requests are known by
 		}

@@ -83,6 +83,10 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 	return p
 }
 
+// On has a connection that never left go on by other terms: those of the server that
+// took it. It is for who has it from a trial, ahead of [Conn.Park].
+func (c *Conn) On(terms *Terms) { c.terms = terms }
+
 // Park hands the connection over to the guest.
 func (c *Conn) Park(g Guest) {
 	if c.trial != nil {
