@@ -1,13 +1,17 @@
 package caddymodule
 
 import (
+	"bufio"
 	"encoding/json"
 	flags "flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -291,13 +295,59 @@ func newScene(rng *rand.Rand, n int) scene {
 // ask begins the scene.
 func (sc scene) ask(s *server) *wire {
 	w := s.dial(sc.network)
+	_ = w.c.SetDeadline(time.Time{}) // its answer's turn may come late
+	w.r = bufio.NewReader(readAhead(w.c))
 	w.say(request(sc.path, sc.lines...) + sc.early)
 	return w
+}
+
+// readAhead reads all that comes as it comes, for a client that looks at it later:
+// on a slow machine that would be a slow client, whose connection ends.
+func readAhead(c net.Conn) io.Reader {
+	a := &ahead{}
+	a.more = sync.NewCond(&a.mu)
+	go func() {
+		b := make([]byte, 32<<10)
+		for {
+			n, err := c.Read(b)
+			a.mu.Lock()
+			a.all = append(a.all, b[:n]...)
+			a.err = err
+			a.more.Broadcast()
+			a.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return a
+}
+
+type ahead struct {
+	mu   sync.Mutex
+	more *sync.Cond
+	all  []byte
+	err  error
+}
+
+func (a *ahead) Read(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.all) == 0 {
+		if a.err != nil {
+			return 0, a.err
+		}
+		a.more.Wait()
+	}
+	n := copy(b, a.all)
+	a.all = a.all[n:]
+	return n, nil
 }
 
 // told reads the answers of the scene.
 func (sc scene) told(w *wire, hubName string) (answers []reply) {
 	w.t.Helper()
+	_ = w.c.SetDeadline(time.Now().Add(deadline))
 	first, err := w.until(sc.end)
 	if err != nil {
 		w.t.Fatalf("%v: %v after %s", sc, err, shortened(first.String()))
