@@ -9,7 +9,7 @@ import (
 // Thousands of slow requests at once hold up nobody: the crew grows with them. It
 // is small again when they are over, and none when it is dismissed.
 func TestTheCrewGrowsWithSlowRequestsAndShrinks(t *testing.T) {
-	const slow = 20_000
+	const slow = 2_000
 	open, quick := make(chan struct{}), new(park.Trial)
 	served, waits := make(chan struct{}, 1), make(chan struct{}, slow)
 	c := newCrew(func(trial *park.Trial) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unique"
 
@@ -85,7 +86,13 @@ func (l *waiting) park(h *Hold, c course, b *base) bool {
 		g.status = http.StatusOK
 	}
 	leases := len(l.w.Header()["Set-Cookie"]) == 0
+	// A client that has hung up is handed over at once, from another goroutine.
+	var here sync.Mutex
+	here.Lock()
+	defer here.Unlock()
 	if err := p.Door.Take(func(t park.Taken) {
+		here.Lock()
+		defer here.Unlock()
 		if leases {
 			g.lease = h.learn(t.Head, p.Lease)
 		}
