@@ -102,10 +102,14 @@ func (w taped) said() string {
 // next request to be tried.
 func (w taped) polled(hubName, path, channel string) {
 	w.t.Helper()
-	held(w.t, hubName, channel, 0)
+	// Until it is parked the server's own goroutine may answer.
+	allParked := func() bool { return parkedOf(w.t, hubName) == heldBy(hubName) }
 	for range 2 {
+		held(w.t, hubName, channel, 0)
+		eventually(w.t, "what is held is parked", allParked)
 		w.asks(path)
 		held(w.t, hubName, channel, 1)
+		eventually(w.t, "what is held is parked", allParked)
 		publishes(w.t, hubName, event(channel, "here"))
 		w.hears().wants(w.t, "200", "")
 	}
