@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -203,9 +201,6 @@ func (c *Comet) chatChannel() error {
 	return nil
 }
 
-// maxBody is how much of a held request's body is read, and thrown away.
-const maxBody = 64 << 10
-
 // ServeHTTP holds the request, or passes it on.
 func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	ask, err := c.dialect.Read(r)
@@ -265,38 +260,6 @@ func (c *Comet) methods() []string {
 	return []string{http.MethodGet, http.MethodHead, http.MethodOptions}
 }
 
-// forEveryone lets pages of any other site read an answer that is as public as
-// its address.
-func forEveryone(h http.Header) {
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-}
-
-// preflight lets a page of another site send any of the methods with any body:
-// its browser asks first, where the body's type is not one that a form has.
-func preflight(h http.Header, methods []string) {
-	h.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
-	h.Set("Access-Control-Allow-Headers", "*")
-}
-
-// foreign says why a page of another site may not read the answer, which its
-// browser would keep from it anyway. Browsers name the origin of a page that
-// asks for it; who runs the site may let others in by a header.
-func foreign(w http.ResponseWriter, r *http.Request) string {
-	origin := r.Header.Get("Origin")
-	if origin == "" || w.Header().Get("Access-Control-Allow-Origin") != "" {
-		return ""
-	}
-	if u, err := url.Parse(origin); err == nil && u.Host != "" {
-		// A proxy in front may have added the port that the scheme has anyway.
-		port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
-		if strings.EqualFold(u.Host, strings.TrimSuffix(r.Host, port)) {
-			return ""
-		}
-	}
-	return "the page's origin is not this site, so its browser would not let it read the answer; the site's Caddyfile lets it by: header Access-Control-Allow-Origin <origin> (a line of its own: a block that also removes headers sets it too late)"
-}
-
 // hold waits with the request and keeps the books.
 func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) error {
 	wait := c.use.settings.hold()
@@ -332,37 +295,6 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 	return nil
 }
 
-// parking is how the hold may be parked, nil if it may not: where the answer would
-// not be the same, byte for byte.
-func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, position dialect.Position) *hold.Parking {
-	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Method != http.MethodGet || r.ContentLength != 0 {
-		return nil
-	}
-	srv, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok {
-		return nil
-	}
-	home := c.app.home(srv)
-	server, logged, ok := bottom(w)
-	lot := theLot()
-	if home == nil || !ok || lot == nil {
-		return nil
-	}
-	p := &hold.Parking{
-		Lot: lot, Terms: &home.terms, Door: door(r.Context(), server), Close: r.Close, Ended: b,
-		Taken: func() {
-			if logged {
-				b.log = takeLog(r, home)
-			}
-			b.park()
-		},
-	}
-	if lease := c.use.settings.lease(); lease > 0 && position != nil {
-		p.Lease = &hold.Lease{For: lease, Position: position, Void: c.app.retire}
-	}
-	return p
-}
-
 // refuse answers a request that cannot be held, in a sentence. The client is a
 // program, and whoever wrote it reads the answer in the browser's console, so it
 // is not left to the site's error pages.
@@ -380,52 +312,6 @@ func writeText(w http.ResponseWriter, status int, text string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n")
-}
-
-// dropTime is how long whoever was refused may go on to send a body.
-const dropTime = time.Second
-
-// dropBody has the answer not wait for the rest of a body that nobody wants.
-// net/http reads up to 256 KiB of it first, so that who still sends does not
-// miss the answer (cw.writeHeader in net/http/server.go); because Caddy wraps
-// the body it does so even where the announced length says that it is in vain,
-// and a client that waits for the answer got it after Caddy's minute.
-func dropBody(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(dropTime)) // not every writer has one
-}
-
-// bodyTime is how long a body may take that a request for listening does not
-// need.
-const bodyTime = time.Second
-
-// drain reads the body that a request for listening should not have. net/http
-// notices that a client hangs up only after the body was read to its end.
-func drain(w http.ResponseWriter, r *http.Request) (status int, text string) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return 0, ""
-	}
-	const tooLarge = "a request for listening needs no body; this one is too large"
-	if r.ContentLength > maxBody {
-		return http.StatusRequestEntityTooLarge, tooLarge
-	}
-	if r.ContentLength != 0 {
-		// Not every writer has deadlines. This one must not outlive the body: what
-		// comes after it is watched for the client's end, for as long as the hold.
-		rc := http.NewResponseController(w)
-		_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
-		defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
-	}
-	_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
-	var over *http.MaxBytesError
-	switch {
-	case err == nil:
-		return 0, ""
-	case errors.As(err, &over):
-		return http.StatusRequestEntityTooLarge, tooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return http.StatusRequestTimeout, "the request's body came too slowly; a request for listening needs none"
-	}
-	return http.StatusBadRequest, "the request's body did not arrive"
 }
 
 // Interface guards

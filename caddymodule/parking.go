@@ -1,0 +1,65 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-comet/caddy-comet/internal/dialect"
+	"github.com/caddy-comet/caddy-comet/internal/hold"
+	"github.com/caddy-comet/caddy-comet/internal/park"
+)
+
+// parking is how the hold may be parked, nil if it may not: where the answer would
+// not be the same, byte for byte.
+func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, position dialect.Position) *hold.Parking {
+	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Method != http.MethodGet || r.ContentLength != 0 {
+		return nil
+	}
+	srv, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return nil
+	}
+	home := c.app.home(srv)
+	server, logged, ok := bottom(w)
+	lot := theLot()
+	if home == nil || !ok || lot == nil {
+		return nil
+	}
+	p := &hold.Parking{
+		Lot: lot, Terms: &home.terms, Door: door(r.Context(), server), Close: r.Close, Ended: b,
+		Taken: func() {
+			if logged {
+				b.log = takeLog(r, home)
+			}
+			b.park()
+		},
+	}
+	if lease := c.use.settings.lease(); lease > 0 && position != nil {
+		p.Lease = &hold.Lease{For: lease, Position: position, Void: c.app.retire}
+	}
+	return p
+}
+
+// door is where a request's connection can be taken.
+func door(ctx context.Context, server http.Hijacker) park.Door {
+	hijack := park.Hijacked{Writer: server, Context: ctx}
+	if a, ok := server.(*attempt); ok {
+		return either{a, hijack}
+	}
+	if v, ok := ctx.Value(visitKey{}).(*park.Visit); ok && v != nil {
+		return either{v, hijack}
+	}
+	return hijack
+}
+
+// either is the first of two doors that opens.
+type either struct{ first, second park.Door }
+
+func (e either) Take(hand func(park.Taken)) error {
+	if e.first.Take(hand) == nil {
+		return nil
+	}
+	return e.second.Take(hand)
+}
