@@ -111,11 +111,13 @@ func (c *crew) member() {
 	}
 }
 
-// dismiss ends the crew when all that it took is served.
-func (c *crew) dismiss() {
+// close has the crew take no more.
+func (c *crew) close() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.closed = true
 	c.signal.Broadcast()
-	c.mu.Unlock()
-	c.running.Wait()
 }
+
+// wait waits until all that the crew took before it closed is served.
+func (c *crew) wait() { c.running.Wait() }

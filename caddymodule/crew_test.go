@@ -7,7 +7,7 @@ import (
 )
 
 // Thousands of slow requests at once hold up nobody: the crew grows with them. It
-// is small again when they are over, and none when it is dismissed.
+// is small again when they are over, and none when it is closed.
 func TestTheCrewGrowsWithSlowRequestsAndShrinks(t *testing.T) {
 	const slow = 2_000
 	open, quick := make(chan struct{}), new(park.Trial)
@@ -41,14 +41,15 @@ func TestTheCrewGrowsWithSlowRequestsAndShrinks(t *testing.T) {
 		c.take(quick)
 		receive(t, served)
 	}
-	c.dismiss()
+	c.close()
+	c.wait()
 	if n := members(); n != 0 || c.take(quick) {
 		t.Errorf("%d members after the end", n)
 	}
 }
 
-// A crew that is dismissed serves what it has taken.
-func TestADismissedCrewServesWhatItTook(t *testing.T) {
+// A crew that is closed serves what it has taken.
+func TestAClosedCrewServesWhatItTook(t *testing.T) {
 	open, served := make(chan struct{}), make(chan struct{}, 100)
 	c := newCrew(func(*park.Trial) {
 		<-open
@@ -58,15 +59,11 @@ func TestADismissedCrewServesWhatItTook(t *testing.T) {
 		c.take(new(park.Trial))
 	}
 	over := make(chan struct{})
+	c.close()
 	go func() {
-		c.dismiss()
+		c.wait()
 		close(over)
 	}()
-	eventually(t, "it takes no more", func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.closed
-	})
 	if c.take(new(park.Trial)) {
 		t.Error("it took one more")
 	}

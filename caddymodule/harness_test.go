@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -123,6 +124,28 @@ func (s *server) reload(globals, sites string) {
 	if err := s.load(globals, sites); err != nil {
 		s.t.Fatal(err)
 	}
+	// Caddy may close the sockets of the servers that end a little later, and with
+	// them the connections that the kernel has just given them.
+	for _, address := range []string{s.site, s.publish} {
+		eventually(s.t, "the server that ends listens no more", func() bool { return listening(address) <= 1 })
+	}
+}
+
+// listening is how many sockets listen at the port of an address, by Linux; 0
+// elsewhere.
+func listening(address string) (n int) {
+	_, port, _ := net.SplitHostPort(address)
+	number, _ := strconv.Atoi(port)
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, _ := os.ReadFile(table)
+		for line := range strings.Lines(string(text)) {
+			const listen = "0A"
+			if f := strings.Fields(line); strings.HasSuffix(f[1], fmt.Sprintf(":%04X", number)) && f[3] == listen {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (s *server) load(globals, sites string) error {
@@ -267,14 +290,16 @@ func receive[T any](t *testing.T, c <-chan T) T {
 // held waits until so many requests follow the channel.
 func held(t *testing.T, hubName, channel string, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d held on %s of %s", n, channel, hubName), func() bool {
-		h, ok := findHub(hubName)
-		if !ok {
-			return false
+	got := -1
+	for end := time.Now().Add(deadline); got != n; time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d are held on %s of %s (-1: there is no hub), want %d", got, channel, hubName, n)
 		}
-		info, _ := h.Info(channel)
-		return info.Held == n
-	})
+		if h, ok := findHub(hubName); ok {
+			info, _ := h.Info(channel)
+			got = info.Held
+		}
+	}
 }
 
 // must publishes through the server's door and returns the cursor.

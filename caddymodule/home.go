@@ -196,11 +196,12 @@ func (addr) String() string  { return "parked" }
 func (h *home) retire() {
 	h.retired.Do(func() {
 		h.leave(false)
+		h.crew.close()
 		server := h.server
 		server.SetKeepAlivesEnabled(false) // whoever has an answer asks elsewhere
 		go func() {
 			defer close(h.ended)
-			h.crew.dismiss()
+			h.crew.wait()
 			_ = server.Shutdown(context.Background())
 			h.mu.Lock()
 			defer h.mu.Unlock()
