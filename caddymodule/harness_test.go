@@ -62,7 +62,7 @@ var (
 func unique(prefix string) string { return fmt.Sprintf("%s%d", prefix, counter.Add(1)) }
 
 // deadline is how long tests wait for what must happen at once.
-const deadline = 10 * time.Second
+const deadline = time.Minute
 
 // eventually waits until the condition holds, where another process or the
 // kernel is involved.
