@@ -48,6 +48,9 @@ type loan struct {
 
 // attempt serves a request.
 func (h *home) attempt(t *park.Trial) {
+	if !t.Fetch() {
+		return
+	}
 	h.mu.Lock()
 	server, handler := h.server, h.caddy
 	h.mu.Unlock()
@@ -60,7 +63,7 @@ func (h *home) attempt(t *park.Trial) {
 	defer cancel()
 	ctx = context.WithValue(ctx, http.ServerContextKey, server)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, t.Local)
-	r.RemoteAddr = t.Remote
+	r.RemoteAddr, r.TLS = t.Remote, t.TLS()
 	a := &attempt{
 		handler: handler, trial: t, header: make(http.Header), cancel: cancel,
 		lent: make(chan loan, 1), done: make(chan struct{}),

@@ -138,13 +138,13 @@ func TestALeasedPollIsAnsweredAsAnyOther(t *testing.T) {
 	}
 }
 
-// A lease is for connections without TLS; all others are answered as ever.
-func TestLeasesOfOtherNetworks(t *testing.T) {
+// A lease goes with connections of every kind.
+func TestLeasesOfAllNetworks(t *testing.T) {
 	s, hub := serving(t, "lease 1m", "")
 	for _, network := range networks {
 		l := s.leasing(t, network, hub)
 		for i := range 6 {
-			l.poll(network != "tls" && i > 1, "")
+			l.poll(i > 1, "")
 		}
 		l.c.Close()
 	}

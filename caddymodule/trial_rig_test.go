@@ -129,6 +129,16 @@ func acting(t *testing.T, globals, more string) (s *server, hub string) {
 	return start(t, globals+"comet {\nhub "+hub+"\n}", actingSite(hub, more)), hub
 }
 
+// actingOverTLS is the same with a server for TLS.
+func actingOverTLS(t *testing.T, globals, more string) (s *server, hub string) {
+	t.Helper()
+	hub = unique("acting")
+	s = start(t, overTLS+globals+"comet {\nhub "+hub+"\n}", actingSite(hub, more)+
+		"https://localhost:TLS, https://127.0.0.1:TLS {\nbind 127.0.0.1\ntls internal\nimport routes\n}\n")
+	s.waitForTLS()
+	return s, hub
+}
+
 // actingSite is its configuration.
 func actingSite(hub, more string) string {
 	return "(routes) {\nactor\ncomet /n/* {\nhub " + hub + "\n}\ncomet /v novcomet {\nhub " + hub + "\n}\ncomet /c filechat {\nhub " + hub +

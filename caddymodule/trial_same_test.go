@@ -127,7 +127,7 @@ func TestATriedRequestIsAnsweredAsOnAConnectionOfItsOwn(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("PHP ", 2000))
 	})
 	for _, globals := range []string{"", "servers {\nmetrics\ntimeouts {\nread_header 5s\nread_body 5s\nwrite 20s\nidle 20s\n}\n}\n"} {
-		s, hub := acting(t, globals, "log\nroot DIR\n@file query act=file\nrewrite @file /page.txt\nreverse_proxy /v "+backend+"\nreverse_proxy /c "+backend+
+		s, hub := actingOverTLS(t, globals, "log\nroot DIR\n@file query act=file\nrewrite @file /page.txt\nreverse_proxy /v "+backend+"\nreverse_proxy /c "+backend+
 			"\n@page query act=respond\nrespond @page \"{remote_host} {client_ip} {http.request.local.host} {http.request.uuid}x\" 202\nfile_server")
 		if err := os.WriteFile(s.dir+"/page.txt", []byte(strings.Repeat("a file\n", 50_000)), 0o644); err != nil {
 			t.Fatal(err)
@@ -166,7 +166,7 @@ func TestATriedRequestIsAnsweredAsOnAConnectionOfItsOwn(t *testing.T) {
 				_ = w.c.(interface{ CloseWrite() error }).CloseWrite()
 				_, _ = io.Copy(io.Discard, w.r)
 				said[i] = w.said()
-				if addr := w.c.LocalAddr().String(); network == "tcp" {
+				if addr := w.c.LocalAddr().String(); network != "unix" {
 					_, port, _ := net.SplitHostPort(addr)
 					said[i] = strings.ReplaceAll(strings.ReplaceAll(said[i], addr, "ADDRESS"), " "+port, " PORT")
 				}
@@ -176,7 +176,7 @@ func TestATriedRequestIsAnsweredAsOnAConnectionOfItsOwn(t *testing.T) {
 			}
 			wanted(t, act, before)
 		}
-		for _, network := range []string{"tcp", "unix"} {
+		for _, network := range networks {
 			for _, query := range queries {
 				play(network, "/n/kept", "kept", query)
 			}

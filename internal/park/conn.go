@@ -180,7 +180,7 @@ func (c *Conn) idleEnd() Moment {
 // Await is like Finish, but the guest, which is a [Resumer], is shown the client's
 // next request, and is done with only if it does not want it.
 func (c *Conn) Await() {
-	if c.failed || c.spoken || c.fd < 0 || !c.plain {
+	if c.failed || c.spoken || c.fd < 0 {
 		c.Finish(true)
 		return
 	}

@@ -42,6 +42,9 @@ func ways() []way {
 // kinds are what connections there are.
 var kinds = []string{"tcp", "unix", "tls", "tls12"}
 
+// secured reports whether it is a kind with TLS.
+func secured(kind string) bool { return strings.HasPrefix(kind, "tls") }
+
 // ground is a lot and all that is around it.
 type ground struct {
 	*testing.T
@@ -149,7 +152,13 @@ func (g *ground) forgive() int {
 	return n
 }
 
-func (g *ground) Try(t *Trial) { g.trials <- t }
+func (g *ground) Try(t *Trial) {
+	go func() {
+		if t.Fetch() {
+			g.trials <- t
+		}
+	}()
+}
 
 func (g *ground) Open(func() net.Addr) bool { return true }
 
@@ -344,7 +353,7 @@ func (g *ground) pairBy(dial func(network, address string) (net.Conn, error)) (c
 // wrap puts TLS over a pair, if that is the kind.
 func (g *ground) wrap(near, far net.Conn) (client, net.Conn) {
 	g.Helper()
-	if !strings.HasPrefix(g.kind, "tls") {
+	if !secured(g.kind) {
 		return client{near, near, nil}, far
 	}
 	most := uint16(tls.VersionTLS13)

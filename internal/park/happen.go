@@ -137,7 +137,7 @@ func (c *Conn) listenAway(s sound) {
 		t.hungUp()
 	case s&silence != 0:
 		c.silent = true
-		if !unread(c.fd) {
+		if !c.plain || !unread(c.fd) { // TLS says goodbye before
 			t.hungUp()
 		}
 	default:
@@ -187,6 +187,10 @@ func (c *Conn) peek() {
 
 // resume reads the client's next request and has the guest look at it.
 func (c *Conn) resume() {
+	if !c.plain {
+		c.onTrial(nil)
+		return
+	}
 	head, ok := c.loop.read(c.fd)
 	switch {
 	case !ok:
@@ -201,14 +205,20 @@ func (c *Conn) resume() {
 			c.loop.held.Add(1)
 			c.guest.Arrived()
 		case Likely:
-			c.state, c.stays, c.guest = away, false, nil
-			c.schedule(0)
-			c.trial = &Trial{Head: bytes.Clone(head), Remote: c.remote, Local: c.local, conn: c}
-			c.terms.Home.Try(c.trial)
+			c.onTrial(bytes.Clone(head))
 		default:
 			c.goHome(head)
 		}
 	}
+}
+
+// onTrial has somebody serve the client's next request, who has yet to read it if
+// there is no head.
+func (c *Conn) onTrial(head []byte) {
+	c.trial = &Trial{Head: head, Remote: c.remote, Local: c.local, conn: c, guest: c.guest.(Resumer)}
+	c.state, c.stays, c.guest = away, false, nil
+	c.schedule(0)
+	c.terms.Home.Try(c.trial)
 }
 
 func (c *Conn) goHome(head []byte) {

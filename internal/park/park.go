@@ -40,7 +40,8 @@ type Guest interface {
 type Resumer interface {
 	Guest
 	// Resume is shown what the client sent after its answer, and says what is to
-	// become of it. The bytes are lent.
+	// become of it. The bytes are lent. It is called by whoever has read them, while
+	// nobody else has the guest.
 	Resume(head []byte) Verdict
 }
 
@@ -64,7 +65,8 @@ type Home interface {
 	// Return has an HTTP server go on with a connection whose client has sent
 	// something, or close it.
 	Return(net.Conn)
-	// Try serves a request whose connection stays parked if it can.
+	// Try serves a request whose connection stays parked if it can. It may have to
+	// be read first: see [Trial.Fetch].
 	Try(*Trial)
 }
 

@@ -1,9 +1,13 @@
 package park
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"net"
+	"os"
 	"sync"
+	"time"
 )
 
 // Trial is a client's next request that its connection has not been given away
@@ -20,12 +24,74 @@ type Trial struct {
 
 	conn *Conn
 	hand func(Taken)
+	// guest is whose connection it was.
+	guest Resumer
 
 	mu sync.Mutex
 	// gone is called when the client hangs up. hasGone: it has.
 	gone    func()
 	hasGone bool
 }
+
+// fetchTime is how long Fetch waits for what the client has begun to send. Who sends
+// more slowly has an HTTP server, which has patience and limits.
+const fetchTime = 20 * time.Millisecond
+
+// Fetch has the request at hand, and reports whether it is to be served. Of TLS it
+// has yet to be read, which takes the time that its client takes.
+func (t *Trial) Fetch() bool {
+	if t.Head != nil {
+		return true
+	}
+	b := heads.Get().(*[maxHead]byte)
+	defer heads.Put(b)
+	head, ended := fetch(t.conn.net, b[:])
+	switch {
+	case ended && len(head) == 0:
+		t.end()
+		return false
+	case !ended && len(head) > 0 && len(head) < maxHead:
+		switch t.guest.Resume(head) {
+		case Mine:
+			t.conn.Park(t.guest)
+			return false
+		case Likely:
+			t.Head = bytes.Clone(head)
+			return true
+		}
+	}
+	t.Head = bytes.Clone(head)
+	t.Return(nil)
+	return false
+}
+
+// fetch reads what there is, and what TLS has read of the socket already, of which
+// the socket does not tell any more.
+func fetch(c net.Conn, b []byte) (read []byte, ended bool) {
+	_ = c.SetReadDeadline(time.Now().Add(fetchTime))
+	n, err := c.Read(b)
+	_ = c.SetReadDeadline(time.Unix(1, 0))
+	for err == nil && n < len(b) {
+		var more int
+		more, err = c.Read(b[n:])
+		n += more
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	return b[:n], err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// end closes the connection.
+func (t *Trial) end() {
+	c := t.conn
+	c.loop.do(func() {
+		if c.state != gone {
+			c.close()
+		}
+	})
+}
+
+// heads are for what is read of TLS.
+var heads = sync.Pool{New: func() any { return new([maxHead]byte) }}
 
 var errReturned = errors.New("park: the connection has gone back to its server")
 
@@ -49,6 +115,16 @@ func (t *Trial) hungUp() {
 	if f != nil && !again {
 		f()
 	}
+}
+
+// TLS is the state of the connection's TLS, nil where it has none.
+func (t *Trial) TLS() *tls.ConnectionState {
+	c, ok := t.conn.net.(secure)
+	if !ok {
+		return nil
+	}
+	state := c.ConnectionState()
+	return &state
 }
 
 // Take implements [Door]: the request is to wait, and nothing is to be said to its
@@ -87,15 +163,4 @@ func (t *Trial) Return(lost func()) {
 	}) {
 		failed()
 	}
-}
-
-// Abort closes the connection.
-func (t *Trial) Abort() {
-	c := t.conn
-	t.conn = nil
-	c.loop.do(func() {
-		if c.state != gone {
-			c.close()
-		}
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -81,11 +82,15 @@ func (g *ground) again(t *Trial) resumer {
 	return r
 }
 
-// owning runs a test with sockets that the loops watch, their own and not.
+// owning runs a test with sockets that the loops watch, their own and not; those of
+// TLS never are.
 func owning(t *testing.T, test func(*ground)) {
 	t.Helper()
-	for _, kind := range []string{"tcp", "unix"} {
+	for _, kind := range kinds {
 		for _, own := range []bool{true, false} {
+			if own && secured(kind) {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s/own=%v", kind, own), func(t *testing.T) {
 				g := newGround(t, way{"sockets", newWatch, true}, kind)
 				g.terms.Own = own
@@ -262,7 +267,7 @@ func TestAGuestOfATrialWhoseClientHasGone(t *testing.T) {
 			trial, gone := g.tried(), make(chan struct{}, 9)
 			trial.OnGone(func() { gone <- struct{}{} })
 			leave(c)
-			if name != "half, behind more" { // there no HTTP server sees it
+			if name != "half, behind more" || secured(g.kind) { // there no HTTP server sees it
 				g.waits(gone)
 			}
 			next := g.again(trial)
@@ -356,6 +361,62 @@ func TestAStopReachesTheGuestOfATrial(t *testing.T) {
 		_ = c.below.Close()
 		g.empty()
 	})
+}
+
+// Of TLS a request has to be read to be tried; what is not one whole request goes to
+// an HTTP server, whole.
+func TestWhatIsFetchedOfTLS(t *testing.T) {
+	for _, kind := range []string{"tls", "tls12"} {
+		t.Run(kind, func(t *testing.T) {
+			g := newGround(t, way{"sockets", newWatch, true}, kind)
+			home := func(c client, want string) {
+				t.Helper()
+				server := g.returned()
+				g.hears(server, want)
+				g.says(server, "answer")
+				g.hears(c, "answer")
+				_ = server.Close()
+				g.end(c)
+			}
+			c, _ := g.stays(Likely)
+			record := c.record(aRequest)
+			g.says(c.below, record[:7])
+			server := g.returned() // who sends slowly
+			g.says(c.below, record[7:])
+			g.hears(server, aRequest)
+			_ = server.Close()
+			g.end(c)
+
+			c, _ = g.stays(Unknown)
+			long := aRequest[:len(aRequest)-2] + "X-Long: " + strings.Repeat("x", 3*maxHead) + "\r\n\r\n"
+			g.says(c, long)
+			home(c, long)
+
+			c, _ = g.stays(Likely)
+			g.says(c.below, c.record(aRequest)+c.record("and ")+c.record("more"))
+			trial := g.tried()
+			if want := aRequest + "and more"; string(trial.Head) != want {
+				t.Errorf("fetched %q, want %q", trial.Head, want)
+			}
+			if state := trial.TLS(); state == nil || !state.HandshakeComplete {
+				t.Errorf("the state of TLS is %v", state)
+			}
+			trial.Return(nil)
+			home(c, aRequest+"and more")
+
+			c, _ = g.stays(Likely) // a goodbye
+			_ = c.Close()
+			g.closed(c)
+
+			c, _ = g.stays(Likely)
+			g.says(c.below, "no TLS at all")
+			g.closed(c)
+			g.empty()
+			if len(g.trials) > 0 || len(g.back) > 0 {
+				t.Error("something was tried or came back that has nothing to say")
+			}
+		})
+	}
 }
 
 // Where no file is left, a connection that must go home ends, and its trial hears.
