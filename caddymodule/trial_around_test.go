@@ -94,12 +94,12 @@ func TestATriedConnectionMayBeUpgraded(t *testing.T) {
 // Trials of all kinds leave no goroutine and no descriptor behind.
 func TestTrialsLeakNothing(t *testing.T) {
 	g := newGate()
-	acts["gate"] = func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	acts.Store("gate", func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 		g.pass(r)
 		_, _ = io.WriteString(w, "passed")
 		return nil
-	}
-	defer delete(acts, "gate")
+	})
+	defer acts.Delete("gate")
 	s, hub := acting(t, "", "")
 	globals := "comet {\nhub " + hub + "\n}"
 	round := func(n int) {

@@ -31,8 +31,10 @@ func (actor) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.actor", New: func() caddy.Module { return new(actor) }}
 }
 
-// acts are what an actor can do, by name.
-var acts = map[string]func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error{}
+// acts are what an actor can do, by name: each a func of the type deed.
+var acts sync.Map
+
+type deed = func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error
 
 // triedCount counts the requests that were tried, by their act.
 var triedCount struct {
@@ -56,8 +58,8 @@ func (actor) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		triedCount.of[act]++
 		triedCount.Unlock()
 	}
-	if do := acts[act]; do != nil {
-		return do(w, r, next)
+	if do, ok := acts.Load(act); ok {
+		return do.(deed)(w, r, next)
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-func act(do func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request, caddyhttp.Handler) error {
+func act(do func(http.ResponseWriter, *http.Request) error) deed {
 	return func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error { return do(w, r) }
 }
 
 func init() {
-	plain := func(do func(http.ResponseWriter)) func(http.ResponseWriter, *http.Request, caddyhttp.Handler) error {
+	plain := func(do func(http.ResponseWriter)) deed {
 		return act(func(w http.ResponseWriter, _ *http.Request) error {
 			do(w)
 			return nil
@@ -32,61 +32,61 @@ func init() {
 		w.WriteHeader(http.StatusEarlyHints)
 		w.Header().Del("Link")
 	}
-	acts["nothing"] = plain(func(w http.ResponseWriter) { w.Header().Set("X-Any", "y") })
-	acts["empty"] = plain(func(w http.ResponseWriter) { _, _ = w.Write(nil) })
-	acts["204"] = plain(func(w http.ResponseWriter) { w.WriteHeader(204); _, _ = io.WriteString(w, "no") })
-	acts["304"] = plain(func(w http.ResponseWriter) { w.Header().Set("Etag", `"x"`); w.WriteHeader(304) })
-	acts["small"] = plain(func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<!doctype html><p>") })
-	acts["twice"] = plain(func(w http.ResponseWriter) { w.WriteHeader(201); w.Header().Set("X-Late", "y"); w.WriteHeader(500) })
-	acts["nodate"] = plain(func(w http.ResponseWriter) {
+	acts.Store("nothing", plain(func(w http.ResponseWriter) { w.Header().Set("X-Any", "y") }))
+	acts.Store("empty", plain(func(w http.ResponseWriter) { _, _ = w.Write(nil) }))
+	acts.Store("204", plain(func(w http.ResponseWriter) { w.WriteHeader(204); _, _ = io.WriteString(w, "no") }))
+	acts.Store("304", plain(func(w http.ResponseWriter) { w.Header().Set("Etag", `"x"`); w.WriteHeader(304) }))
+	acts.Store("small", plain(func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<!doctype html><p>") }))
+	acts.Store("twice", plain(func(w http.ResponseWriter) { w.WriteHeader(201); w.Header().Set("X-Late", "y"); w.WriteHeader(500) }))
+	acts.Store("nodate", plain(func(w http.ResponseWriter) {
 		w.Header()["Date"] = nil
 		w.Header()["Content-Type"] = nil
 		w.WriteHeader(200)
-	})
-	acts["large"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("large", plain(func(w http.ResponseWriter) {
 		for i := range 300 {
 			fmt.Fprintf(w, "%0999d\n", i)
 		}
-	})
-	acts["length"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("length", plain(func(w http.ResponseWriter) {
 		w.Header().Set("Content-Length", "3000000")
 		_, _ = io.WriteString(w, strings.Repeat("0123456789", 300_000))
-	})
-	acts["short"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("short", plain(func(w http.ResponseWriter) {
 		w.Header().Set("Content-Length", "10")
 		_, _ = io.WriteString(w, "short")
-	})
-	acts["flush"] = plain(flush)
-	acts["flushes"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("flush", plain(flush))
+	acts.Store("flushes", plain(func(w http.ResponseWriter) {
 		for range 3 {
 			_, _ = io.WriteString(w, "part")
 			flush(w)
 		}
-	})
-	acts["hints"] = plain(func(w http.ResponseWriter) { hints(w); _, _ = io.WriteString(w, "page") })
-	acts["hintsonly"] = plain(hints)
-	acts["trailers"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("hints", plain(func(w http.ResponseWriter) { hints(w); _, _ = io.WriteString(w, "page") }))
+	acts.Store("hintsonly", plain(hints))
+	acts.Store("trailers", plain(func(w http.ResponseWriter) {
 		w.Header().Set("Trailer", "X-Sum")
 		_, _ = io.WriteString(w, "page")
 		flush(w)
 		w.Header().Set("X-Sum", "1")
 		w.Header().Set(http.TrailerPrefix+"X-More", "2")
 		w.Header().Set("X-None", "3")
-	})
-	acts["closes"] = plain(func(w http.ResponseWriter) { w.Header().Set("Connection", "close"); _, _ = io.WriteString(w, "page") })
-	acts["error"] = act(func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(418, errors.New("tea")) })
-	acts["reader"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("closes", plain(func(w http.ResponseWriter) { w.Header().Set("Connection", "close"); _, _ = io.WriteString(w, "page") }))
+	acts.Store("error", act(func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(418, errors.New("tea")) }))
+	acts.Store("reader", plain(func(w http.ResponseWriter) {
 		w.Header().Set("Content-Length", "50000") // how it is cut into chunks depends on the connection
 		_, _ = w.(io.ReaderFrom).ReadFrom(struct{ io.Reader }{strings.NewReader(strings.Repeat("read ", 10_000))})
-	})
-	acts["panics"] = plain(func(http.ResponseWriter) { panic("a mistake of the test's own") })
-	acts["aborts"] = plain(func(http.ResponseWriter) { panic(http.ErrAbortHandler) })
-	acts["abortslate"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("panics", plain(func(http.ResponseWriter) { panic("a mistake of the test's own") }))
+	acts.Store("aborts", plain(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }))
+	acts.Store("abortslate", plain(func(w http.ResponseWriter) {
 		_, _ = io.WriteString(w, "part")
 		flush(w)
 		panic(http.ErrAbortHandler)
-	})
-	acts["hijacks"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("hijacks", plain(func(w http.ResponseWriter) {
 		c, b, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			panic(err)
@@ -94,19 +94,19 @@ func init() {
 		_, _ = b.WriteString("raw")
 		_ = b.Flush()
 		_ = c.Close()
-	})
-	acts["deadlines"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("deadlines", plain(func(w http.ResponseWriter) {
 		rc := http.NewResponseController(w)
 		_ = rc.SetReadDeadline(time.Now().Add(time.Hour))
 		_ = rc.SetWriteDeadline(time.Now().Add(time.Hour))
 		_ = rc.EnableFullDuplex()
 		_, _ = io.WriteString(w, "page")
-	})
-	acts["toolate"] = plain(func(w http.ResponseWriter) {
+	}))
+	acts.Store("toolate", plain(func(w http.ResponseWriter) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))
 		_, _ = io.WriteString(w, "page")
-	})
-	acts["who"] = act(func(w http.ResponseWriter, r *http.Request) error {
+	}))
+	acts.Store("who", act(func(w http.ResponseWriter, r *http.Request) error {
 		repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 		fmt.Fprintf(w, "remote %s, local %v, TLS %v, server %v, body %v %v, %s %s %q %v %v\n", r.RemoteAddr, r.Context().Value(http.LocalAddrContextKey).(net.Addr), r.TLS,
 			r.Context().Value(http.ServerContextKey).(*http.Server) != nil, r.Body == http.NoBody, r.ContentLength, r.Host, r.RequestURI, r.Proto, r.Close, r.Trailer)
@@ -114,7 +114,7 @@ func init() {
 			fmt.Fprintln(w, p, repl.ReplaceAll("{http.request."+p+"}{http."+p+"}", "none"))
 		}
 		return nil
-	})
+	}))
 }
 
 // Whatever a handler does, and whatever it is, the client of a request that is tried
@@ -134,11 +134,12 @@ func TestATriedRequestIsAnsweredAsOnAConnectionOfItsOwn(t *testing.T) {
 		}
 		publishes(t, hub, event("kept", "one"))
 		queries := []string{"since=all", "since=all&callback=f", "wait=0&since=zzz.5", "since=%zz", "as=none", "act=file", "since=now&wait=0"}
-		for name := range acts {
-			if !strings.HasPrefix(name, "late") { // these wait
+		acts.Range(func(name, _ any) bool {
+			if name := name.(string); !strings.HasPrefix(name, "late") { // these wait
 				queries = append(queries, "act="+name)
 			}
-		}
+			return true
+		})
 		play := func(network, path, channel, query string) {
 			t.Helper()
 			own, tried := s.taped(network), s.taped(network)

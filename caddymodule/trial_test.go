@@ -13,13 +13,13 @@ import (
 )
 
 func init() {
-	acts["late"] = func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	acts.Store("late", func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		if err := next.ServeHTTP(w, r); err != nil {
 			return err
 		}
 		return caddyhttp.Error(500, errors.New("too late"))
-	}
-	acts["latewords"] = func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	})
+	acts.Store("latewords", func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		err := next.ServeHTTP(w, r)
 		_, _ = io.WriteString(w, "too late")
 		_ = http.NewResponseController(w).Flush()
@@ -27,11 +27,11 @@ func init() {
 			panic("hijacked what is taken")
 		}
 		return err
-	}
-	acts["latepanic"] = func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	})
+	acts.Store("latepanic", func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		_ = next.ServeHTTP(w, r)
 		panic("too late")
-	}
+	})
 }
 
 // What a handler does after the hold was parked in it changes nothing: the
@@ -91,7 +91,7 @@ func TestATriedRequestMayBeginAStream(t *testing.T) {
 func TestTheHandlerOfAClientThatHangsUpIsTold(t *testing.T) {
 	gates := make(chan *gate, 1)
 	for act, begins := range map[string]bool{"waits": false, "beginsandwaits": true} {
-		acts[act] = func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+		acts.Store(act, func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 			if begins {
 				_, _ = io.WriteString(w, "begun")
 				_ = http.NewResponseController(w).Flush()
@@ -103,8 +103,8 @@ func TestTheHandlerOfAClientThatHangsUpIsTold(t *testing.T) {
 				g.release()
 			}
 			return nil
-		}
-		defer delete(acts, act)
+		})
+		defer acts.Delete(act)
 	}
 	s, hub := acting(t, "", "")
 	for _, network := range []string{"tcp", "unix"} {
@@ -173,15 +173,15 @@ func TestTheBackendOfAClientThatHangsUpIsTold(t *testing.T) {
 // What a client sends while its request is tried is answered behind it.
 func TestRequestsThatComeMeanwhileAreAnsweredInOrder(t *testing.T) {
 	g := newGate()
-	acts["gate"] = func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	acts.Store("gate", func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		g.pass(r)
 		if r.URL.Query().Get("then") == "hold" {
 			return next.ServeHTTP(w, r)
 		}
 		_, _ = io.WriteString(w, "passed")
 		return nil
-	}
-	defer delete(acts, "gate")
+	})
+	defer acts.Delete("gate")
 	s, hub := acting(t, "", "respond page")
 	for _, then := range []string{"answer", "hold"} {
 		g = newGate()
