@@ -27,7 +27,7 @@ type attempt struct {
 	cancel  context.CancelFunc
 
 	// lent is where the HTTP server brings its writer.
-	lent chan loan
+	lent chan http.ResponseWriter
 	// done is closed when the handler has returned; fault is what it panicked with.
 	done  chan struct{}
 	fault any
@@ -38,12 +38,6 @@ type attempt struct {
 	wrote bool
 	// read and write are deadlines that were set meanwhile.
 	read, write *time.Time
-}
-
-// loan is a writer and its request.
-type loan struct {
-	w http.ResponseWriter
-	r *http.Request
 }
 
 // attempt serves a request.
@@ -66,7 +60,7 @@ func (h *home) attempt(t *park.Trial) {
 	r.RemoteAddr, r.TLS = t.Remote, t.TLS()
 	a := &attempt{
 		handler: handler, trial: t, header: make(http.Header), cancel: cancel,
-		lent: make(chan loan, 1), done: make(chan struct{}),
+		lent: make(chan http.ResponseWriter, 1), done: make(chan struct{}),
 	}
 	t.OnGone(cancel)
 	a.serve(r.WithContext(ctx))
@@ -101,7 +95,7 @@ func (a *attempt) serve(r *http.Request) {
 // over.
 func (a *attempt) lend(w http.ResponseWriter, r *http.Request) {
 	context.AfterFunc(r.Context(), a.cancel)
-	a.lent <- loan{w, r}
+	a.lent <- w
 	<-a.done
 	if a.fault != nil {
 		panic(a.fault)
@@ -123,8 +117,7 @@ func (a *attempt) reach() {
 	a.trial.Owner = a
 	a.trial.Return(sync.OnceFunc(func() { close(lost) }))
 	select {
-	case l := <-a.lent:
-		a.real = l.w
+	case a.real = <-a.lent:
 		control := http.NewResponseController(a.real)
 		if a.read != nil {
 			_ = control.SetReadDeadline(*a.read)

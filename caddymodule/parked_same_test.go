@@ -345,7 +345,7 @@ func (a *ahead) Read(b []byte) (int, error) {
 }
 
 // told reads the answers of the scene.
-func (sc scene) told(w *wire, hubName string) (answers []reply) {
+func (sc scene) told(w *wire) (answers []reply) {
 	w.t.Helper()
 	_ = w.c.SetDeadline(time.Now().Add(deadline))
 	first, err := w.until(sc.end)
@@ -478,7 +478,7 @@ func TestParkedOrNotTheAnswerIsTheSame(t *testing.T) {
 				epoch = epochs["full"]
 			}
 			var told []string
-			for _, r := range sc.told(wires[i], hubName) {
+			for _, r := range sc.told(wires[i]) {
 				told = append(told, r.without(t, epoch))
 			}
 			answers = append(answers, told)

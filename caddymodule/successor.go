@@ -28,8 +28,8 @@ func (h *home) successor(local net.Addr) *home {
 }
 
 // Open reports whether a connection that came at an address can still be returned.
-func (h *home) Open(local func() net.Addr) bool {
-	return !h.left.Load() || h.successor(local()) != nil
+func (h *home) Open(local net.Addr) bool {
+	return !h.left.Load() || h.successor(local) != nil
 }
 
 // loggers are the names of the access loggers for a host, as the server is

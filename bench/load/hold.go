@@ -113,7 +113,7 @@ func (l *Load) awaitHeads(added []*conn) error {
 		}
 	}
 	for deadline := time.Now().Add(patience); missing > 0 && time.Now().Before(deadline); {
-		if err := l.turn(100*time.Millisecond, head); err != nil {
+		if err := l.turn(head); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func (l *Load) Publish(_ Nothing, r *Report) error {
 	got := func(c *conn, a answer, now time.Time) { l.deliver(c, a, wants, now.Sub(sent[c.channel])) }
 	missing, deadline := expected, began.Add(patience)
 	for (missing > 0 || !p.done()) && time.Now().Before(deadline) {
-		if err := l.turn(100*time.Millisecond, got); err != nil {
+		if err := l.turn(got); err != nil {
 			return err
 		}
 		if left := expected - l.report.Answers - l.report.Closed - l.report.Failed; left < missing {

@@ -34,7 +34,7 @@ func (l *Load) Paced(p Pace, r *Report) error {
 				return err
 			}
 		}
-		if err := l.turn(100*time.Millisecond, paced.got); err != nil {
+		if err := l.turn(paced.got); err != nil {
 			return err
 		}
 	}

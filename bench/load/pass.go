@@ -34,7 +34,7 @@ func (l *Load) Pass(long time.Duration, r *Report) error {
 		}
 	}
 	for l.waiting() > 0 && time.Now().Before(last.Add(patience)) {
-		if err := l.turn(100*time.Millisecond, got); err != nil {
+		if err := l.turn(got); err != nil {
 			return err
 		}
 	}

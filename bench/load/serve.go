@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// turn waits for readable sockets, no longer than most, and gives each whole
+// turn waits for readable sockets, though not for long, and gives each whole
 // answer to got.
-func (l *Load) turn(most time.Duration, got func(*conn, answer, time.Time)) error {
-	events, err := l.loop.wait(most)
+func (l *Load) turn(got func(*conn, answer, time.Time)) error {
+	events, err := l.loop.wait(100 * time.Millisecond)
 	if err != nil {
 		return err
 	}

@@ -165,9 +165,7 @@ func (c *Conn) Finish(keep bool) {
 
 // Welcome reports whether the connection has a home to go on in, should its client
 // ask for more.
-func (c *Conn) Welcome() bool {
-	return c.terms.Home.Open(func() net.Addr { return c.local })
-}
+func (c *Conn) Welcome() bool { return c.terms.Home.Open(c.local) }
 
 // idleEnd is when the connection of a client that stays silent is closed.
 func (c *Conn) idleEnd() Moment {

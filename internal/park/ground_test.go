@@ -160,7 +160,7 @@ func (g *ground) Try(t *Trial) {
 	}()
 }
 
-func (g *ground) Open(func() net.Addr) bool { return true }
+func (g *ground) Open(net.Addr) bool { return true }
 
 func (g *ground) Return(c net.Conn) {
 	g.mu.Lock()

@@ -61,7 +61,7 @@ const (
 // Home takes connections back. It must not block.
 type Home interface {
 	// Open reports whether a connection that came at an address would go on.
-	Open(local func() net.Addr) bool
+	Open(local net.Addr) bool
 	// Return has an HTTP server go on with a connection whose client has sent
 	// something, or close it.
 	Return(net.Conn)

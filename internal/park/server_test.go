@@ -158,7 +158,7 @@ func (h *house) ring(stop chan struct{}) {
 
 func (h *house) Try(*Trial) {}
 
-func (h *house) Open(func() net.Addr) bool { return true }
+func (h *house) Open(net.Addr) bool { return true }
 
 func (h *house) Return(c net.Conn) { h.taken <- c }
 

@@ -41,7 +41,6 @@ type dir struct {
 	why      string
 	retry    time.Time // when to try inotify again
 	nextScan time.Time
-	scanTook time.Duration
 	links    map[string]struct{}
 	warned   warnings
 }

@@ -76,7 +76,6 @@ func (d *dir) scan(views []*view, m mail) error {
 
 // plan sets the time of the next scan.
 func (d *dir) plan(took time.Duration) {
-	d.scanTook = took
 	every := max(d.files.poll, pollShare*took)
 	if d.mode == inotify {
 		every = max(d.files.safety, scanShare*took)
