@@ -249,8 +249,8 @@ func consistent(l *loop) error {
 			return fmt.Errorf("slot %d has a connection that is gone", i)
 		case (c.state == held || c.stays) != (c.guest != nil):
 			return fmt.Errorf("a connection in state %d has guest %v", c.state, c.guest)
-		case (c.due != 0) != (c.place >= 0):
-			return fmt.Errorf("a connection due at %d is at place %d", c.due, c.place)
+		case c.due != 0 && (c.place < 0 || c.due < c.key):
+			return fmt.Errorf("a connection due at %d is at place %d for %d", c.due, c.place, c.key)
 		}
 	}
 	free := map[int32]bool{}
@@ -264,11 +264,11 @@ func consistent(l *loop) error {
 		return fmt.Errorf("%d slots, %d taken, %d free", len(t.slots), there, len(t.free))
 	}
 	for i, c := range l.dues {
-		if int(c.place) != i || c.due == 0 || t.slots[c.slot] != c {
+		if int(c.place) != i || t.slots[c.slot] != c {
 			return fmt.Errorf("place %d has a connection due at %d that is at %d", i, c.due, c.place)
 		}
-		if i > 0 && l.dues[(i-1)/2].due > c.due {
-			return fmt.Errorf("place %d is due too early", i)
+		if i > 0 && l.dues[(i-1)/2].key > c.key {
+			return fmt.Errorf("place %d is looked at too late", i)
 		}
 	}
 	if n := int(l.held.Load()); n < guests {
