@@ -32,6 +32,11 @@ func (c *Conn) materialize() error {
 		c.loop.giveSpare()
 		back, err = net.FileConn(f)
 	}
+	if err == nil && back.RemoteAddr() == nil {
+		// The client has reset it, and nobody must be served who has no address.
+		_ = back.Close()
+		err = net.ErrClosed
+	}
 	c.loop.watch.remove(c)
 	_ = f.Close()
 	c.loop.keepSpare()

@@ -434,6 +434,30 @@ func TestATrialThatCannotBeReturned(t *testing.T) {
 	g.empty()
 }
 
+// Whose client has reset its connection is not served: the kernel has forgotten
+// where it came from, and whoever serves a request wants to know.
+func TestAResetConnectionDoesNotComeBack(t *testing.T) {
+	g := newGround(t, way{"sockets", newWatch, true}, "tcp")
+	g.terms.Own = true
+	c, r := g.stays(Unknown)
+	g.on(func(l *loop) { // which has heard neither the request nor the reset
+		g.says(c, aRequest)
+		g.eventually("the request is there", func() bool { return unread(r.conn.fd) })
+		l.step(r.conn, func(conn *Conn) {
+			head, _ := l.read(conn.fd)
+			c.reset()
+			g.eventually("the reset is there", func() bool {
+				_, err := unix.Getpeername(int(conn.fd))
+				return errors.Is(err, unix.ENOTCONN)
+			})
+			conn.goHome(head)
+		})
+	})
+	if g.empty(); len(g.back) > 0 {
+		t.Errorf("it came back, from %v", (<-g.back).RemoteAddr())
+	}
+}
+
 // A guest that has much to say where no file is left ends, and soon.
 func TestALongAnswerWhereNoFileIsLeft(t *testing.T) {
 	g := newGround(t, way{"sockets", newWatch, true}, "tcp")
