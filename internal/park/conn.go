@@ -112,7 +112,7 @@ func (c *Conn) Write(b []byte) {
 		c.failed = true
 	case n == len(b):
 		c.wrote = true
-	case c.materialize() != nil:
+	case c.own && (c.materialize() != nil || c.loop.watch.add(c) != nil):
 		c.failed = true
 	default:
 		c.busy = true

@@ -54,20 +54,22 @@ func TestRingBeforeArrival(t *testing.T) {
 
 // A loop that can watch no more has a goroutine listen.
 func TestFullWatch(t *testing.T) {
-	for _, kind := range kinds {
-		t.Run(kind, func(t *testing.T) {
-			full := func(l *loop) (watch, error) {
-				w, err := newWatch(l)
-				return fullWatch{w}, err
-			}
-			g := newGround(t, way{"full", full, watchesSockets}, kind)
-			c, server := g.pair()
-			v := g.parked(server, "", answers("answer", true))
-			v.conn.Ring()
-			g.hears(c, "answer")
-			g.says(c, "request")
-			g.hears(g.returned(), "request")
-		})
+	full := func(l *loop) (watch, error) {
+		w, err := newWatch(l)
+		return fullWatch{w}, err
+	}
+	for _, w := range []way{{"full", full, watchesSockets, false}, {"full of own sockets", full, watchesSockets, true}} {
+		for _, kind := range kinds {
+			t.Run(w.name+"/"+kind, func(t *testing.T) {
+				g := newGround(t, w, kind)
+				c, server := g.pair()
+				v := g.parked(server, "", answers("answer", true))
+				v.conn.Ring()
+				g.hears(c, "answer")
+				g.says(c, "request")
+				g.hears(g.returned(), "request")
+			})
+		}
 	}
 }
 

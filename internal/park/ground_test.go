@@ -29,12 +29,14 @@ type way struct {
 	name     string
 	newWatch func(*loop) (watch, error)
 	sockets  bool
+	// own: the loops keep plain sockets alone.
+	own bool
 }
 
 func ways() []way {
-	all := []way{{"goroutines", newSleeper, false}}
+	all := []way{{"goroutines", newSleeper, false, false}}
 	if watchesSockets {
-		all = append(all, way{"sockets", newWatch, true})
+		all = append(all, way{"sockets", newWatch, true, false}, way{"own sockets", newWatch, true, true})
 	}
 	return all
 }
@@ -84,7 +86,7 @@ func newGround(t *testing.T, w way, kind string) *ground {
 func newGroundOf(t *testing.T, w way, kind string, loops int) *ground {
 	t.Helper()
 	g := &ground{T: t, kind: kind, back: make(chan net.Conn, 10_000), trials: make(chan *Trial, 10_000), visiting: map[net.Conn]bool{}}
-	g.terms.Home = g
+	g.terms.Home, g.terms.Own = g, w.own
 	files := descriptors()
 	g.lot = &Lot{sockets: w.sockets, writeTimeout: time.Hour, politeTime: time.Hour, mistake: g.mistake}
 	if err := g.lot.open(loops, w.newWatch); err != nil {

@@ -238,8 +238,9 @@ func (l *loop) drop(c *Conn) {
 func (l *loop) admit(c *Conn) {
 	l.conns.add(c)
 	c.state = held
-	if c.fd >= 0 && l.watch.add(c) != nil {
-		c.fd = -1 // the kernel watches no more
+	if c.fd >= 0 && l.watch.add(c) != nil { // the kernel watches no more
+		_ = c.materialize() // if it fails, to listen fails too
+		c.fd = -1
 	}
 	if c.fd < 0 && !c.spoken {
 		c.peek()

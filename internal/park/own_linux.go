@@ -21,7 +21,7 @@ func (c *Conn) adopt() bool {
 	return true
 }
 
-// materialize makes the socket a net.Conn again.
+// materialize makes the socket a net.Conn again, which is not watched.
 func (c *Conn) materialize() error {
 	if !c.own {
 		return nil
@@ -48,7 +48,7 @@ func (c *Conn) materialize() error {
 	}
 	socket, _ := raw(back)
 	c.net, c.own, c.fd = back, false, descriptor(socket)
-	return c.loop.watch.add(c)
+	return nil
 }
 
 // fewLeft tells if a descriptor is one of the last: the kernel gives the lowest that

@@ -87,7 +87,7 @@ func (g *ground) markOf(c net.Conn) byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i, o := range g.opened {
-		if o == c || o == bare(c) || o == below(c) {
+		if ends(o) == ends(c) {
 			return byte('a' + i/2%26)
 		}
 	}
@@ -95,13 +95,8 @@ func (g *ground) markOf(c net.Conn) byte {
 	return 0
 }
 
-// below is the connection under all visits.
-func below(c net.Conn) net.Conn {
-	if v := VisitOf(c); v != nil {
-		return below(v.inner)
-	}
-	return c
-}
+// ends are what a connection is known by that has become another [net.Conn].
+func ends(c net.Conn) string { return c.LocalAddr().String() + " " + c.RemoteAddr().String() }
 
 func early(r *rand.Rand) string {
 	if r.IntN(4) > 0 {

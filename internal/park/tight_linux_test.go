@@ -55,7 +55,7 @@ func tightly(network, address string) (net.Conn, error) {
 
 // An ordinary client is written to without a goroutine, over TLS as well.
 func TestOrdinaryClientsAreWide(t *testing.T) {
-	g := newGround(t, way{"sockets", newWatch, true}, "tls")
+	g := newGround(t, way{"sockets", newWatch, true, false}, "tls")
 	_, server := g.pair()
 	v := g.parked(server, "", nil)
 	g.on(func(*loop) {

@@ -92,9 +92,7 @@ func owning(t *testing.T, test func(*ground)) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/own=%v", kind, own), func(t *testing.T) {
-				g := newGround(t, way{"sockets", newWatch, true}, kind)
-				g.terms.Own = own
-				test(g)
+				test(newGround(t, way{"sockets", newWatch, true, own}, kind))
 			})
 		}
 	}
@@ -421,8 +419,7 @@ func TestWhatIsFetchedOfTLS(t *testing.T) {
 
 // Where no file is left, a connection that must go home ends, and its trial hears.
 func TestATrialThatCannotBeReturned(t *testing.T) {
-	g := newGround(t, way{"sockets", newWatch, true}, "tcp")
-	g.terms.Own = true
+	g := newGround(t, way{"own sockets", newWatch, true, true}, "tcp")
 	c, _ := g.stays(Likely)
 	g.says(c, aRequest)
 	trial, lost := g.tried(), make(chan struct{})
@@ -437,8 +434,7 @@ func TestATrialThatCannotBeReturned(t *testing.T) {
 // Whose client has reset its connection is not served: the kernel has forgotten
 // where it came from, and whoever serves a request wants to know.
 func TestAResetConnectionDoesNotComeBack(t *testing.T) {
-	g := newGround(t, way{"sockets", newWatch, true}, "tcp")
-	g.terms.Own = true
+	g := newGround(t, way{"own sockets", newWatch, true, true}, "tcp")
 	c, r := g.stays(Unknown)
 	g.on(func(l *loop) { // which has heard neither the request nor the reset
 		g.says(c, aRequest)
@@ -460,8 +456,7 @@ func TestAResetConnectionDoesNotComeBack(t *testing.T) {
 
 // A guest that has much to say where no file is left ends, and soon.
 func TestALongAnswerWhereNoFileIsLeft(t *testing.T) {
-	g := newGround(t, way{"sockets", newWatch, true}, "tcp")
-	g.terms.Own = true
+	g := newGround(t, way{"own sockets", newWatch, true, true}, "tcp")
 	g.terms.Home = homeless{g}
 	for _, asks := range []bool{false, true} {
 		c, server := g.pair()
