@@ -71,7 +71,7 @@ func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
 		},
 	}
 	h.filled = sync.NewCond(&h.mu)
-	h.terms = park.Terms{Home: h, Idle: time.Duration(srv.IdleTimeout), Own: true}
+	h.terms = park.Terms{Home: h, Idle: time.Duration(srv.IdleTimeout)}
 	h.crew = newCrew(h.attempt)
 	server := h.server
 	go func() { _ = server.Serve(h) }()

@@ -86,9 +86,9 @@ func newGround(t *testing.T, w way, kind string) *ground {
 func newGroundOf(t *testing.T, w way, kind string, loops int) *ground {
 	t.Helper()
 	g := &ground{T: t, kind: kind, back: make(chan net.Conn, 10_000), trials: make(chan *Trial, 10_000), visiting: map[net.Conn]bool{}}
-	g.terms.Home, g.terms.Own = g, w.own
+	g.terms.Home = g
 	files := descriptors()
-	g.lot = &Lot{sockets: w.sockets, writeTimeout: time.Hour, politeTime: time.Hour, mistake: g.mistake}
+	g.lot = &Lot{sockets: w.sockets, own: w.own, writeTimeout: time.Hour, politeTime: time.Hour, mistake: g.mistake}
 	if err := g.lot.open(loops, w.newWatch); err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,10 @@ type Lot struct {
 	// short is told that there is hardly a descriptor left.
 	short func()
 	close sync.Once
-	// sockets: the loops watch sockets themselves.
-	sockets bool
+	// sockets: the loops watch sockets themselves. own: they keep plain ones alone,
+	// without a [net.Conn], which saves memory and time where a [Resumer] spares most
+	// connections the way home; that way is longer then.
+	sockets, own bool
 	// writeTimeout and politeTime are the constants, but in tests.
 	writeTimeout, politeTime time.Duration
 	thrift                   thrift
@@ -36,7 +38,7 @@ func loopsFor(processors int) int { return min(maxLoops, max(1, processors/2)) }
 // New returns a lot. Mistakes of guests, which are panics, are told mistake. short
 // is called each time that there is hardly a descriptor left; it must not block.
 func New(mistake func(reason any, stack []byte), short func()) (*Lot, error) {
-	lot := &Lot{mistake: mistake, short: short, sockets: watchesSockets, writeTimeout: WriteTimeout, politeTime: politeTime}
+	lot := &Lot{mistake: mistake, short: short, sockets: watchesSockets, own: watchesSockets, writeTimeout: WriteTimeout, politeTime: politeTime}
 	if err := lot.open(loopsFor(runtime.GOMAXPROCS(0)), newWatch); err != nil {
 		return nil, err
 	}
@@ -74,9 +76,7 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 	p.local = lot.known(c.LocalAddr())
 	if socket, plain := raw(c); socket != nil && lot.sockets {
 		p.fd, p.plain = descriptor(socket), plain
-		if plain && terms.Own {
-			p.own = p.adopt()
-		}
+		p.own = lot.own && plain && p.adopt()
 	}
 	l.held.Add(1)
 	lot.thrift.note()

@@ -75,10 +75,6 @@ type Terms struct {
 	Home Home
 	// Idle is how long a client may stay silent after its answer. 0 is for ever.
 	Idle time.Duration
-	// Own has the loops keep the socket alone, without a [net.Conn], which saves
-	// memory and time for connections of which a [Resumer] spares most the way
-	// home; that way is longer then.
-	Own bool
 }
 
 // WriteTimeout is how long a client may take to read 64 KiB of what was written,

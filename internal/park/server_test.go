@@ -32,7 +32,7 @@ func TestWithServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &house{g: g, taken: make(chan net.Conn, 1000), ended: make(chan struct{})}
-		h.terms.Home, h.terms.Own = h, g.terms.Own
+		h.terms.Home = h
 		first, second := &http.Server{Handler: h}, &http.Server{Handler: h, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, visitKey{}, VisitOf(c))
 		}}
