@@ -224,13 +224,13 @@ func (c *Conn) close() {
 }
 
 // giveBack has an HTTP server read the client's next request.
-func (c *Conn) giveBack() { c.returnAs(nil) }
+func (c *Conn) giveBack() { c.returnAs(func(*Visit) {}) }
 
-// returnAs notes something on the visit, and reports whether there is one.
-func (c *Conn) returnAs(note func(*Visit)) bool {
+// returnAs has what is to be noted on the visit, if there is one.
+func (c *Conn) returnAs(note func(*Visit)) {
 	if c.materialize() != nil {
 		c.close()
-		return false
+		return
 	}
 	c.loop.forget(c)
 	var early []byte
@@ -238,9 +238,13 @@ func (c *Conn) returnAs(note func(*Visit)) bool {
 		early = *c.early
 	}
 	back := visit(c.net, early)
-	if note != nil {
-		note(VisitOf(back))
-	}
+	note(VisitOf(back))
+	home := false
+	defer func() {
+		if !home { // by a mistake
+			_ = back.Close()
+		}
+	}()
 	c.terms.Home.Return(back)
-	return true
+	home = true
 }

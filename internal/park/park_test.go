@@ -296,6 +296,26 @@ func TestMistakesOfGuests(t *testing.T) {
 	})
 }
 
+// A home that makes a mistake leaves no connection open.
+func TestMistakesOfHomes(t *testing.T) {
+	everywhere(t, func(g *ground) {
+		g.terms.Home = careless{g}
+		c, server := g.pair()
+		v := g.parked(server, "", answers("answer", true))
+		v.conn.Ring()
+		g.hears(c, "answer")
+		g.says(c, "request")
+		g.closed(c)
+		g.empty()
+		g.eventually("the mistake is known", func() bool { return g.forgive() == 1 })
+	})
+}
+
+// careless takes nothing back.
+type careless struct{ *ground }
+
+func (careless) Return(net.Conn) { panic("oops") }
+
 func TestStop(t *testing.T) {
 	everywhere(t, func(g *ground) {
 		idler, server := g.pair()

@@ -149,18 +149,20 @@ func (t *Trial) Done() { t.hand(Taken{Parked: t.conn, Head: t.Head}) }
 func (t *Trial) Return(lost func()) {
 	c := t.conn
 	t.conn = nil
-	failed := func() {
-		if lost != nil {
-			lost()
-		}
+	if lost == nil {
+		lost = func() {}
 	}
 	if !c.loop.do(func() {
-		head := t.Head
-		c.early = &head
-		if c.state == gone || !c.returnAs(func(v *Visit) { v.trial, v.lost = t, failed }) {
-			failed()
+		visits := false
+		c.loop.step(c, func(c *Conn) {
+			head := t.Head
+			c.early = &head
+			c.returnAs(func(v *Visit) { visits, v.trial, v.lost = true, t, lost })
+		})
+		if !visits {
+			lost()
 		}
 	}) {
-		failed()
+		lost()
 	}
 }

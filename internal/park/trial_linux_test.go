@@ -181,6 +181,12 @@ func TestATrialHearsThatItsConnectionIsLost(t *testing.T) {
 				g.waits(gone)
 				trial.Return(lost)
 			},
+			"the server makes a mistake": func(trial *Trial, _ client, lost func()) {
+				g.terms.Home = careless{g}
+				trial.Return(lost)
+				g.eventually("the mistake is known", func() bool { return g.forgive() == 1 })
+				g.terms.Home = g
+			},
 			"the lot is closed before": func(trial *Trial, _ client, lost func()) {
 				g.lot.Close()
 				g.eventually("the end of the loops", func() bool { return !atWork() })
