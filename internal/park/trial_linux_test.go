@@ -372,7 +372,7 @@ func TestAStopReachesTheGuestOfATrial(t *testing.T) {
 func TestWhatIsFetchedOfTLS(t *testing.T) {
 	for _, kind := range []string{"tls", "tls12"} {
 		t.Run(kind, func(t *testing.T) {
-			g := newGround(t, way{"sockets", newWatch, true}, kind)
+			g := newGround(t, way{"sockets", newWatch, true, false}, kind)
 			home := func(c client, want string) {
 				t.Helper()
 				server := g.returned()
