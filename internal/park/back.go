@@ -72,8 +72,9 @@ type Visit struct {
 	// head is the first that the server read. more: it has read more since.
 	head []byte
 	more bool
-	// hand is who gets the connection when the server closes it.
-	hand func(Taken)
+	// hand is who gets the connection when the server closes it. handed: has it.
+	hand   func(Taken)
+	handed bool
 	// late is what came after it was taken.
 	late []byte
 
@@ -218,9 +219,13 @@ func (v *Visit) ReadFrom(r io.Reader) (int64, error) {
 // Close is the server's last word.
 func (v *Visit) Close() error {
 	v.mu.Lock()
-	hand := v.hand
+	hand, handed := v.hand, v.handed
+	v.handed = hand != nil
 	v.mu.Unlock()
-	if hand == nil {
+	switch {
+	case handed:
+		return net.ErrClosed // a server that ends closes what its handlers have, too
+	case hand == nil:
 		if v.Claim() != nil {
 			v.lost()
 		}

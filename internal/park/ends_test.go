@@ -35,6 +35,30 @@ func TestEndsTwice(t *testing.T) {
 	})
 }
 
+// A server that ends closes what its handlers have: what was taken from it is handed
+// over once.
+func TestHandedOverOnce(t *testing.T) {
+	everywhere(t, func(g *ground) {
+		c, server := g.pair()
+		v := g.parked(server, aRequest, answers("answer", true))
+		v.conn.Ring()
+		g.hears(c, "answer")
+		back := g.returned()
+		g.hears(back, aRequest)
+		handed := 0
+		if err := VisitOf(back).Take(func(Taken) { handed++ }); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			_ = back.Close()
+		}
+		if handed != 1 {
+			t.Errorf("handed over %d times", handed)
+		}
+		_ = VisitOf(back).inner.Close()
+	})
+}
+
 // Close leaves nothing open, whatever becomes of it at that moment.
 func TestClose(t *testing.T) {
 	everywhere(t, func(g *ground) {

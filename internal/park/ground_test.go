@@ -24,6 +24,8 @@ import (
 // long that takes.
 const limit = 20 * time.Second
 
+const aRequest = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
 // way is how a lot learns what happens on its connections.
 type way struct {
 	name     string

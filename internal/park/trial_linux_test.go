@@ -98,8 +98,6 @@ func owning(t *testing.T, test func(*ground)) {
 	}
 }
 
-const aRequest = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-
 // A trial has the request and its ends, and what it is parked for goes on as ever.
 func TestATrialMayParkItsConnection(t *testing.T) {
 	owning(t, func(g *ground) {
