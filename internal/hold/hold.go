@@ -125,8 +125,7 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 		h.Heartbeat = min(h.Heartbeat, maxWaitHTTP3)
 	}
 	l := newWaiting(w, r, h.Answer)
-	c, b := h.course()
-	sub, err := h.subscribe(b, h.Since)
+	c, b, err := h.open(h.Since, l)
 	switch {
 	case errors.Is(err, hub.ErrTooManyHolds), errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed):
 		status, body := h.Answer.Full(err.Error(), comeBack)
@@ -139,7 +138,6 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 	case err != nil:
 		return Report{}, err
 	}
-	b.sub, b.answer, b.line = sub, h.Answer, l
 	ends := h.Ends
 	if h.Answer.Patient() {
 		// A new configuration does not end it, but the end of the hub does, from
@@ -150,13 +148,6 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 		h.Parking = nil
 	}
 	return l.drive(h, c, b, ends), nil
-}
-
-// subscribe has the course told. What is no stream is over with a delivery.
-func (h *Hold) subscribe(b *base, since hub.Since) (*hub.Sub, error) {
-	return h.Hub.Subscribe(hub.SubConfig{
-		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: !h.Answer.Stream(),
-	})
 }
 
 // course is the hold's way, and the part of it that all have in common.
@@ -171,6 +162,17 @@ func (h *Hold) course() (course, *base) {
 	}
 	c := &poll{wait: h.Wait}
 	return c, &c.base
+}
+
+// open opens a course whose answer goes to that line. What is no stream is over
+// with a delivery.
+func (h *Hold) open(since hub.Since, to line) (c course, b *base, err error) {
+	c, b = h.course()
+	b.answer, b.line = h.Answer, to
+	b.sub, err = h.Hub.Subscribe(hub.SubConfig{
+		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: !h.Answer.Stream(),
+	})
+	return c, b, err
 }
 
 // setRetryAfter spreads those who were sent away together over some seconds.

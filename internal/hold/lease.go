@@ -79,12 +79,7 @@ var seed = maphash.MakeSeed()
 // alone, and the position. There is none of a request without one, or with two;
 // or of what is not one request, whole and without a body that it announces.
 func likeness(head []byte, p Position) (same uint64, position []byte, ok bool) {
-	line, _, _ := bytes.Cut(head, []byte("\r\n"))
-	target, found := bytes.CutPrefix(line, []byte("GET "))
-	target, whole := bytes.CutSuffix(target, []byte(" HTTP/1.1"))
-	if !found || !whole || bytes.ContainsFunc(target, odd) || !park.OneRequest(head) {
-		return 0, nil, false
-	}
+	target := targetOf(head)
 	query := bytes.IndexByte(target, '?') + 1
 	if query == 0 {
 		return 0, nil, false
@@ -117,6 +112,18 @@ func likeness(head []byte, p Position) (same uint64, position []byte, ok bool) {
 	return h.Sum64(), position, len(position) > 0
 }
 
+// targetOf is what a head asks for that is one whole request by GET, empty of any
+// other.
+func targetOf(head []byte) []byte {
+	line, _, _ := bytes.Cut(head, []byte("\r\n"))
+	target, found := bytes.CutPrefix(line, []byte("GET "))
+	target, whole := bytes.CutSuffix(target, []byte(" HTTP/1.1"))
+	if !found || !whole || bytes.ContainsFunc(target, odd) || !park.OneRequest(head) {
+		return nil
+	}
+	return target
+}
+
 // odd are characters that no address has; a request with one is answered by an
 // error.
 func odd(r rune) bool { return r <= ' ' || r >= 0x7f }
@@ -124,12 +131,8 @@ func odd(r rune) bool { return r <= ' ' || r >= 0x7f }
 // alike is what all requests have in common that differ in their query alone, 0 for
 // what is not one whole request by GET.
 func alike(head []byte) uint64 {
-	if !park.OneRequest(head) || !bytes.HasPrefix(head, []byte("GET /")) {
-		return 0
-	}
-	line := head[:bytes.IndexByte(head, '\r')]
-	target, whole := bytes.CutSuffix(line[len("GET "):], []byte(" HTTP/1.1"))
-	if !whole || bytes.ContainsFunc(target, odd) {
+	target := targetOf(head)
+	if !bytes.HasPrefix(target, []byte("/")) {
 		return 0
 	}
 	path, _, _ := bytes.Cut(target, []byte("?"))
@@ -158,13 +161,10 @@ func (g *parked) goOn(head []byte) bool {
 	if !ok {
 		return false
 	}
-	h := g.lease.hold
-	c, b := h.course()
-	sub, err := h.subscribe(b, since)
+	c, _, err := g.lease.hold.open(since, g)
 	if err != nil {
 		return false // the long way says so
 	}
-	b.sub, b.answer, b.line = sub, h.Answer, g
 	g.course, g.begun = c, false
 	g.status, g.size, g.told = 0, 0, nil
 	g.book = g.book.Again(head)
