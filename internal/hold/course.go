@@ -148,13 +148,17 @@ func (b *base) lost(why Outcome) {
 // finish ends the course.
 func (b *base) finish(outcome Outcome) {
 	b.leave()
-	b.writing, b.end = true, 0 // nothing more
+	b.writing, b.last, b.end = true, true, 0 // nothing more
 	b.report.Outcome = outcome
 	b.line.over(b.report)
 }
 
-// hurry sets the end within d, for that reason.
+// hurry has the course end within d, for that reason, unless it is ending already
+// or the process is.
 func (b *base) hurry(why Outcome, d time.Duration) {
+	if b.last || b.report.Outcome == Stopped {
+		return
+	}
 	b.report.Outcome = why
 	b.end = park.In(spread(d))
 }

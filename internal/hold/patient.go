@@ -83,11 +83,7 @@ func (p *patient) flushed() {
 	}
 }
 
-func (p *patient) stop() {
-	if p.report.Outcome != Stopped {
-		p.hurry(Stopped, StopSpread)
-	}
-}
+func (p *patient) stop() { p.hurry(Stopped, StopSpread) }
 
 func (p *patient) retire() {
 	if p.end == 0 {

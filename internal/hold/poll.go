@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
@@ -33,9 +34,13 @@ func (p *poll) news() {
 		return
 	}
 	if d := p.look(); d != nil {
-		p.report.Outcome = outcomeOf(d)
-		p.whole(d, http.StatusOK, usual, p.encoded(d))
+		p.give(d)
 	}
+}
+
+func (p *poll) give(d *hub.Delivery) {
+	p.report.Outcome = outcomeOf(d)
+	p.whole(d, http.StatusOK, usual, p.encoded(d))
 }
 
 func (p *poll) due() {
@@ -44,8 +49,7 @@ func (p *poll) due() {
 	}
 	switch d, at := p.rest(); {
 	case d != nil:
-		p.report.Outcome = outcomeOf(d)
-		p.whole(d, http.StatusOK, usual, p.encoded(d))
+		p.give(d)
 	case p.report.Outcome == Stopped:
 		p.whole(nil, http.StatusOK, away, p.answer.Bye(at, comeBack))
 	default:
@@ -57,9 +61,6 @@ func (p *poll) flushed() { p.sent() }
 
 // stop has the poll end a little earlier than it would.
 func (p *poll) stop() {
-	if p.writing {
-		return
-	}
 	end := p.end
 	p.hurry(Stopped, StopSpread)
 	p.end = park.Earlier(p.end, end)

@@ -93,18 +93,11 @@ func (s *stream) flushed() {
 	}
 }
 
-func (s *stream) stop() { s.hurryTo(Stopped, StopSpread) }
+func (s *stream) stop() { s.hurry(Stopped, StopSpread) }
 
 func (s *stream) retire() {
 	if s.end == 0 {
-		s.hurryTo(Retired, RetireSpread)
-	}
-}
-
-// hurryTo sets the end. A stop that comes after a retirement hurries it.
-func (s *stream) hurryTo(why Outcome, d time.Duration) {
-	if !s.last && s.report.Outcome != Stopped {
-		s.hurry(why, d)
+		s.hurry(Retired, RetireSpread)
 	}
 }
 

@@ -1,0 +1,64 @@
+package hold
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddy-comet/caddy-comet/internal/dialect"
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/log"
+)
+
+// slate is a line that takes everything, and notes how a course ended.
+type slate struct {
+	rung    chan struct{}
+	wholes  int
+	reports []Report
+}
+
+func (s *slate) whole(int, mood, []byte) { s.wholes++ }
+func (s *slate) begins()                 {}
+func (s *slate) send([]byte, bool)       {}
+func (s *slate) over(r Report)           { s.reports = append(s.reports, r) }
+func (s *slate) ring()                   { s.rung <- struct{}{} }
+
+// An answer that is going out when the process ends, or the configuration, is the
+// event that it is.
+func TestWhatComesWhileTheAnswerGoesOutChangesNothing(t *testing.T) {
+	for name, target := range map[string]string{"native": "/comet/chat", "filechat": "/backend.php"} {
+		h, err := hub.New(hub.Config{Log: log.NewMemory(nil), Limits: hub.DefaultLimits()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := dialect.New(name, dialect.Options{Channels: []string{"chat"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask, err := d.Read(httptest.NewRequest(http.MethodGet, target, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := &slate{rung: make(chan struct{}, 1)}
+		way := &Hold{Hub: h, Channels: ask.Channels, Answer: ask.Answer, Wait: comeBack, Heartbeat: comeBack}
+		c, _, err := way.open(ask.Since, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.begin()
+		if _, err := h.Publish(context.Background(), []hub.Draft{{Channel: "chat", Data: []byte("here"), State: true, Kept: true}}); err != nil {
+			t.Fatal(err)
+		}
+		for to.wholes == 0 {
+			<-to.rung
+			c.news()
+		}
+		c.stop()
+		c.retire()
+		c.flushed()
+		if len(to.reports) != 1 || to.reports[0].Outcome != Event || to.reports[0].Events != 1 {
+			t.Errorf("%s: ended with %+v", name, to.reports)
+		}
+	}
+}
