@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -186,7 +187,11 @@ func TestAStopDoesNotWaitForASiteWhoseVisitorIsGone(t *testing.T) {
 func TestReloadsDoNotLoseWhatASitePublishes(t *testing.T) {
 	name := unique("reload")
 	working, reloaded := make(chan struct{}), make(chan struct{})
+	var asked atomic.Bool
 	site := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		if asked.Swap(true) {
+			return // this one only looks who serves
+		}
 		close(working)
 		<-reloaded
 		w.Header().Set(publishHeader, name)
