@@ -46,6 +46,10 @@ type channel struct {
 	// state says that the newest event is what the thing behind the channel is
 	// now, and is never too old.
 	state bool
+	// source is where the newest event came from.
+	source string
+	// noted: a log that keeps the history has the channel's floor.
+	noted bool
 
 	// place is the channel's place in list: the hub's idle or spare channels,
 	// both nil while somebody needs it.

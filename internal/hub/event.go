@@ -6,6 +6,10 @@ import "time"
 // word that the EventSource API uses (WHATWG HTML, section 9.2).
 const DefaultType = "message"
 
+// FileSource is the [Draft.Source] of what happened to a file: what happened to
+// it while nobody looked is not known.
+const FileSource = "file"
+
 // Draft is an event as its publisher hands it over, before the [Log] has given
 // it a place.
 type Draft struct {
@@ -32,6 +36,9 @@ type Draft struct {
 	Quiet bool
 	// StampOnly says that there is no event, only a new stamp.
 	StampOnly bool
+	// Lost says that there is no event either, but that some are lost before they
+	// had a place: whoever follows the channel is told of a gap. It has a place.
+	Lost bool
 	// StampTaken says that a client may have the channel's last stamp. The hub
 	// sets it, in its copy of the draft.
 	StampTaken bool

@@ -9,6 +9,9 @@ const idleKeep = time.Minute
 
 // keepLocked adds an event to its channel's history.
 func (h *Hub) keepLocked(ch *channel, e *Event) {
+	if !ch.noted {
+		h.noteLocked(ch)
+	}
 	ch.push(e)
 	h.order = append(h.order, orderItem{ch, e.Seq})
 	h.live++
@@ -26,6 +29,7 @@ func (h *Hub) dropLocked(ch *channel) {
 	ch.shared = nil
 	h.live--
 	h.bytes -= eventSize(e)
+	h.noteDropLocked(ch, e)
 }
 
 // clearLocked forgets a channel's history.
@@ -131,6 +135,13 @@ func (h *Hub) armSweepLocked() {
 }
 
 func (h *Hub) sweep() {
+	if h.sweepDropped() {
+		h.forget(nil)
+	}
+}
+
+// sweepDropped reports whether a log has to forget something.
+func (h *Hub) sweepDropped() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sweeping = false
@@ -156,6 +167,7 @@ func (h *Hub) sweep() {
 	if h.live > 0 || h.idle.Len() > 0 {
 		h.armSweepLocked()
 	}
+	return h.dropped != nil && h.dropped.Any()
 }
 
 func (h *Hub) sweepListsLocked(now time.Time) {

@@ -59,6 +59,14 @@ type Hub struct {
 
 	opened, delivered uint64
 	published         map[string]uint64
+
+	// dropped is what a log that keeps the history has to be told; nil where none
+	// does.
+	dropped *Dropped
+	// restored is the head with which this life of the hub began.
+	restored uint64
+	// begun is closed when the hub may be used.
+	begun chan struct{}
 }
 
 // Config is what a hub is made of.
@@ -70,6 +78,9 @@ type Config struct {
 	// written, with the time since the log took the event. It is not told of a
 	// publish that woke nobody. It must be quick.
 	OnFanout func(sincePublish time.Duration)
+	// Waits has whoever publishes, subscribes or asks for news wait for
+	// [Hub.Begin]: the log will be given its past before.
+	Waits bool
 }
 
 // New opens the log and returns its hub.
@@ -81,6 +92,10 @@ func New(c Config) (*Hub, error) {
 		log: c.Log, clock: c.Clock, onDone: c.OnFanout, limits: c.Limits, ended: make(chan struct{}),
 		channels: make(map[string]*channel), subs: make(map[*Sub]struct{}),
 		idle: list.New(), spare: list.New(), published: make(map[string]uint64),
+		begun: make(chan struct{}),
+	}
+	if !c.Waits {
+		close(h.begun)
 	}
 	epoch, head, err := c.Log.Open(h)
 	if err != nil {
@@ -121,6 +136,7 @@ func (h *Hub) Limits() Limits {
 
 // Cursor returns the position behind everything that has happened.
 func (h *Hub) Cursor() Cursor {
+	h.await()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return Cursor{h.epoch, h.head}
@@ -137,6 +153,33 @@ func (h *Hub) Close() error {
 	}
 	h.mu.Unlock()
 	return h.log.Close()
+}
+
+// Begin lets those in who wait for it; see [Config.Waits]. It may be called more
+// than once.
+func (h *Hub) Begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.hasBegun() {
+		close(h.begun)
+	}
+}
+
+func (h *Hub) hasBegun() bool {
+	select {
+	case <-h.begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// await waits until the hub may be used, or has ended.
+func (h *Hub) await() {
+	select {
+	case <-h.begun:
+	case <-h.ended:
+	}
 }
 
 // Ended is closed when the hub is.
@@ -211,6 +254,7 @@ func (h *Hub) forgetLocked(ch *channel) {
 	ch.leaveList()
 	h.floor = max(h.floor, ch.floor)
 	delete(h.channels, ch.name)
+	h.noteGoneLocked(ch)
 }
 
 // lostLocked says that nothing up to seq is known any more.

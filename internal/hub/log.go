@@ -56,5 +56,16 @@ type Follower interface {
 	Reset(epoch Epoch, head uint64)
 }
 
+// The ways in which a log says that it cannot keep an event, which has not
+// happened then. What is in memory is served as before.
+var (
+	// ErrFull: there is no room on the disk.
+	ErrFull = errors.New("the disk of the hub's store is full, so nothing was published; make room there and publish again")
+	// ErrUnkept: the disk does not take it for another reason.
+	ErrUnkept = errors.New("the hub's store cannot be written, so nothing was published; the server's log says why and what to do; publish again then")
+	// ErrBusy: more waits to be kept than may.
+	ErrBusy = errors.New("the hub's store takes events slower than they come, so nothing was published; publish again in a moment")
+)
+
 // ErrClosed says that the log, and so the hub, has ended.
 var ErrClosed = errors.New("the hub is closed")

@@ -16,6 +16,7 @@ type News struct {
 // from being forgotten, so that a list of any names costs no memory. Each name
 // is told as often as it is asked.
 func (h *Hub) News(channels []string, since Cursor) News {
+	h.await()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := News{At: Cursor{h.epoch, h.head}}

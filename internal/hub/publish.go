@@ -22,6 +22,7 @@ type Result struct {
 // which they may still happen. The errors are [ErrName], [ErrTooLarge],
 // [ErrTooManyChannels], [ErrClosed] and the log's own.
 func (h *Hub) Publish(ctx context.Context, drafts []Draft) ([]Result, error) {
+	h.await()
 	drafts, results, err := h.admit(drafts)
 	if err != nil {
 		return nil, err
@@ -86,6 +87,7 @@ func (h *Hub) admit(drafts []Draft) ([]Draft, []Result, error) {
 			return nil, nil, err
 		}
 		opened = append(opened, ch)
+		h.knownLocked(ch, d)
 		d.Channel, d.StampTaken = ch.name, ch.stampTaken
 		results[i] = Result{Channel: ch.name, Receivers: ch.subs}
 	}
@@ -118,6 +120,12 @@ func (h *Hub) applyLocked(b *batch, e *Entry) {
 	}
 	defer h.settleLocked(ch)
 	ch.kept = ch.kept || e.Kept
+	if e.Lost {
+		ch.floor, ch.news = e.Seq, e.Seq
+		h.noteLocked(ch)
+		b.add(ch, nil, false)
+		return
+	}
 	h.raiseStampLocked(ch, e)
 	if e.StampOnly {
 		if !e.Quiet {
@@ -141,7 +149,7 @@ func (h *Hub) applyLocked(b *batch, e *Entry) {
 	} else {
 		ch.news = e.Seq
 	}
-	ch.state = e.State
+	ch.state, ch.source = e.State, e.Source
 	h.published[e.Source]++
 	b.add(ch, event, e.Quiet)
 	h.keepLocked(ch, event)

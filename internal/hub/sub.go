@@ -145,6 +145,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 			return nil, err
 		}
 	}
+	h.await()
 	s := &Sub{hub: h, waker: c.Waker, who: c.Who, stamps: c.Since.stamped, each: c.Since.each, all: c.Since.all, once: c.Once}
 	s.members = s.one[:0]
 

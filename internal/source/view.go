@@ -52,7 +52,7 @@ func (v *view) give(name string, s sight, data []byte, before bool) {
 	if !ok {
 		return
 	}
-	d := hub.Draft{Channel: channel, Data: data, Changed: s.changed(), Source: "file"}
+	d := hub.Draft{Channel: channel, Data: data, Changed: s.changed(), Source: hub.FileSource}
 	if v.w.watch.What != Touches {
 		d.State = v.w.watch.What == Content
 		d.ContentType = contentType(name, data)
