@@ -20,6 +20,11 @@ func (g *generations[K, V]) get(k K) (V, bool) {
 	return v, ok
 }
 
+func (g *generations[K, V]) remove(k K) {
+	delete(g.young, k)
+	delete(g.old, k)
+}
+
 func (g *generations[K, V]) set(k K, v V) {
 	if g.young == nil {
 		g.young = make(map[K]V)
@@ -28,4 +33,16 @@ func (g *generations[K, V]) set(k K, v V) {
 		g.old, g.young = g.young, make(map[K]V)
 	}
 	g.young[k] = v
+}
+
+// each calls f with all there is, the older ones first.
+func (g *generations[K, V]) each(f func(K, V)) {
+	for k, v := range g.old {
+		if _, newer := g.young[k]; !newer {
+			f(k, v)
+		}
+	}
+	for k, v := range g.young {
+		f(k, v)
+	}
 }

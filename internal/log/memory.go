@@ -5,49 +5,27 @@ package log
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"sync"
-	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
 
-const (
-	// rememberIDs is how long a repeated publish is recognised, and
-	// maxIDs how many IDs are remembered at most (twice, see generations).
-	rememberIDs = 10 * time.Minute
-	maxIDs      = 50_000
-	// maxStamps is of how many channels the stamp is remembered at most (twice).
-	maxStamps = 200_000
-)
-
 // Memory is a log that lives as long as the process. Its epoch is new each
-// time, so that clients which come back after a restart are told of the gap.
+// time, so that clients which come back after a restart are told of the gap;
+// unless a [Store] keeps all of it, see [Memory.Keep].
 type Memory struct {
 	clock hub.Clock
+
+	// keeping is held while the store changes.
+	keeping sync.Mutex
 
 	mu       sync.Mutex
 	closed   bool
 	follower hub.Follower
-	seq      uint64
-	stamps   generations[string, hub.StampState]
-	ids      generations[publishID, rememberedID]
-}
-
-// publishID stands for a channel and a publisher's ID. It is a hash, because
-// the publisher chooses how long the ID is and we keep many.
-type publishID [sha256.Size / 2]byte
-
-func newPublishID(channel, id string) publishID {
-	sum := sha256.Sum256([]byte(channel + "\x00" + id)) // no channel's name has a zero byte
-	return publishID(sum[:sha256.Size/2])
-}
-
-type rememberedID struct {
-	seq uint64
-	at  time.Time
+	epoch    hub.Epoch
+	// keeper has the order while there is one: it alone gives places then.
+	keeper *keeper
+	order
 }
 
 // NewMemory returns a log that gets its time from clock; nil means the
@@ -56,71 +34,58 @@ func NewMemory(clock hub.Clock) *Memory {
 	if clock == nil {
 		clock = hub.SystemClock{}
 	}
-	return &Memory{
-		clock:  clock,
-		stamps: generations[string, hub.StampState]{limit: maxStamps},
-		ids:    generations[publishID, rememberedID]{limit: maxIDs},
-	}
+	return &Memory{clock: clock, order: newOrder()}
 }
 
 // Open implements [hub.Log].
 func (m *Memory) Open(f hub.Follower) (hub.Epoch, uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.follower = f
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	// 40 bits: eight letters in a cursor, and no two lives alike.
-	return hub.Epoch(binary.LittleEndian.Uint64(b[:])>>24 | 1), 0, nil
+	m.follower, m.epoch = f, newEpoch()
+	return m.epoch, 0, nil
 }
 
-// Append implements [hub.Log]. It is done when it returns.
+// Append implements [hub.Log]. Without a store it is done when it returns.
 func (m *Memory) Append(_ context.Context, drafts []hub.Draft, done func([]hub.Place, error)) {
-	places, err := m.append(drafts)
-	done(places, err)
+	places, queued, err := m.append(drafts, done)
+	if !queued {
+		done(places, err)
+	}
 }
 
-func (m *Memory) append(drafts []hub.Draft) ([]hub.Place, error) {
+func (m *Memory) append(drafts []hub.Draft, done func([]hub.Place, error)) (_ []hub.Place, queued bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return nil, hub.ErrClosed
+		return nil, false, hub.ErrClosed
 	}
-	now := m.clock.Now()
-	places := make([]hub.Place, len(drafts))
-	entries := make([]hub.Entry, 0, len(drafts))
-	for i := range drafts {
-		d := &drafts[i]
-		var key publishID
-		if d.ID != "" {
-			key = newPublishID(d.Channel, d.ID)
-			if r, ok := m.ids.get(key); ok && now.Sub(r.at) < rememberIDs {
-				places[i] = hub.Place{Seq: r.seq, Repeated: true}
-				continue
-			}
-		}
-		if !d.StampOnly {
-			m.seq++
-		}
-		if d.ID != "" {
-			m.ids.set(key, rememberedID{m.seq, now})
-		}
-		last, _ := m.stamps.get(d.Channel)
-		stamp := hub.NextStamp(last, d.OwnStamp(), d.Changed, now)
-		m.stamps.set(d.Channel, stamp)
-		places[i] = hub.Place{Seq: m.seq}
-		entries = append(entries, hub.Entry{Draft: *d, Seq: m.seq, Time: now, Stamp: stamp.Last})
+	if m.keeper != nil {
+		err := m.keeper.append(request{drafts: drafts, done: done, at: m.clock.Now()})
+		return nil, err == nil, err
 	}
+	return m.applyLocked(request{drafts: drafts, at: m.clock.Now()}), false, nil
+}
+
+// applyLocked has a request happen in memory alone.
+func (m *Memory) applyLocked(r request) []hub.Place {
+	places, entries := m.give(r.drafts, r.at, nil)
 	if len(entries) > 0 {
 		m.follower.Apply(entries)
 	}
-	return places, nil
+	return places
 }
 
-// Close implements [hub.Log].
+// Close implements [hub.Log]. What was taken before is still kept.
 func (m *Memory) Close() error {
+	m.keeping.Lock()
+	defer m.keeping.Unlock()
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.closed = true
+	k := m.keeper
+	m.mu.Unlock()
+	if k != nil {
+		k.finish()
+		k.close()
+	}
 	return nil
 }
