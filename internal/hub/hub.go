@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -65,8 +66,9 @@ type Hub struct {
 	dropped *Dropped
 	// restored is the head with which this life of the hub began.
 	restored uint64
-	// begun is closed when the hub may be used.
-	begun chan struct{}
+	// begun says that the hub may be used, and begins is closed then.
+	begun  atomic.Bool
+	begins chan struct{}
 }
 
 // Config is what a hub is made of.
@@ -92,10 +94,10 @@ func New(c Config) (*Hub, error) {
 		log: c.Log, clock: c.Clock, onDone: c.OnFanout, limits: c.Limits, ended: make(chan struct{}),
 		channels: make(map[string]*channel), subs: make(map[*Sub]struct{}),
 		idle: list.New(), spare: list.New(), published: make(map[string]uint64),
-		begun: make(chan struct{}),
+		begins: make(chan struct{}),
 	}
 	if !c.Waits {
-		close(h.begun)
+		h.Begin()
 	}
 	epoch, head, err := c.Log.Open(h)
 	if err != nil {
@@ -158,26 +160,18 @@ func (h *Hub) Close() error {
 // Begin lets those in who wait for it; see [Config.Waits]. It may be called more
 // than once.
 func (h *Hub) Begin() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.hasBegun() {
-		close(h.begun)
-	}
-}
-
-func (h *Hub) hasBegun() bool {
-	select {
-	case <-h.begun:
-		return true
-	default:
-		return false
+	if h.begun.CompareAndSwap(false, true) {
+		close(h.begins)
 	}
 }
 
 // await waits until the hub may be used, or has ended.
 func (h *Hub) await() {
+	if h.begun.Load() {
+		return
+	}
 	select {
-	case <-h.begun:
+	case <-h.begins:
 	case <-h.ended:
 	}
 }
@@ -266,8 +260,10 @@ func (h *Hub) lostLocked(seq uint64) {
 }
 
 // Delete forgets a channel's history and reports whether there was the channel.
+// [Hub.Settle] waits until it is off the disk, too.
 // Who follows it goes on; cursors before are told of a gap.
 func (h *Hub) Delete(name string) bool {
+	h.await()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ch := h.channels[name]

@@ -120,13 +120,13 @@ func (h *Hub) applyLocked(b *batch, e *Entry) {
 	}
 	defer h.settleLocked(ch)
 	ch.kept = ch.kept || e.Kept
+	h.raiseStampLocked(ch, e)
 	if e.Lost {
 		ch.floor, ch.news = e.Seq, e.Seq
 		h.noteLocked(ch)
 		b.add(ch, nil, false)
 		return
 	}
-	h.raiseStampLocked(ch, e)
 	if e.StampOnly {
 		if !e.Quiet {
 			ch.restamp()

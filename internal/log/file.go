@@ -120,16 +120,8 @@ func (f *file) look() error {
 	if err != nil {
 		return err
 	}
-	var used int64
-	err = f.db.View(func(tx *bolt.Tx) error {
-		used = tx.Size()
-		return nil
-	})
-	if err == nil && info.Size() < used {
-		err = &damage{fmt.Sprintf("it has %d bytes of %d", info.Size(), used)}
-	}
 	f.info, f.size = info, info.Size()
-	return err
+	return nil
 }
 
 // stands reports whether the file is still the one at its path, and whole: to

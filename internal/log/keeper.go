@@ -258,7 +258,7 @@ func (c *change) add(m *Memory, g *given) {
 		if e.ID != "" {
 			c.ids = append(c.ids, identified{newPublishID(e.Channel, e.ID), e.Seq, e.Time})
 		}
-		if e.StampOnly {
+		if e.StampOnly || e.Lost {
 			if c.stamps == nil {
 				c.stamps = make(map[string]hub.StampState)
 			}
@@ -396,9 +396,9 @@ func (k *keeper) writeAnew() error {
 	}
 	c := contents{kept: hub.Kept{Epoch: k.log.epoch, Head: k.log.seq}, stamps: make(map[string]hub.StampState)}
 	if k.archive != nil {
+		merge(&k.owed, k.archive.Dropped()) // it is owed still if this fails
 		c.kept = k.archive.Kept()
 		c.kept.Epoch, c.kept.Head = k.log.epoch, k.log.seq
-		k.owed = hub.Dropped{}
 	}
 	for channel := range c.kept.Floors {
 		if s, ok := k.log.stamps.get(channel); ok {
@@ -410,16 +410,16 @@ func (k *keeper) writeAnew() error {
 	})
 	f, err := writeFile(k.store.Path, c)
 	if err != nil {
-		k.anew = true // what was dropped is not noted any more
 		return err
 	}
+	k.owed = hub.Dropped{}
 	k.works(f)
 	return nil
 }
 
 // begin opens the store; see [Memory.Keep].
 func (k *keeper) begin(first bool) error {
-	if err := os.MkdirAll(filepath.Dir(k.store.Path), 0o700); err != nil && !(first && isDisk(err)) {
+	if err := os.MkdirAll(filepath.Dir(k.store.Path), 0o700); err != nil {
 		return openError(k.store.Path, err)
 	}
 	if !first {
@@ -430,18 +430,7 @@ func (k *keeper) begin(first bool) error {
 	if err == nil {
 		f, err = openFile(k.store.Path, false)
 	}
-	if err != nil && isDisk(err) {
-		// Read what can be read, and write when the disk is better.
-		if f, err2 := openFile(k.store.Path, true); err2 == nil {
-			c, ok, err2 := f.load()
-			f.close()
-			if ok && err2 == nil {
-				k.adopt(c)
-			}
-		}
-		if k.log.seq == 0 {
-			k.anew = true
-		}
+	if err != nil && isDisk(err) && k.read() {
 		_ = k.fail(err, k.log.clock.Now())
 		return nil
 	}
@@ -498,12 +487,27 @@ func (k *keeper) begin(first bool) error {
 			return nil
 		}
 		k.works(f)
-		k.anew = false
 	}
+	k.store.logger().Info("the history goes on where it ended", zap.String("store", k.store.Path),
+		zap.Stringer("cursor", hub.Cursor{Epoch: k.log.epoch, Seq: k.log.seq}), zap.Int("events", len(c.kept.Entries)))
 	// What the limits do not allow any more goes, and the number that is left out
 	// for a gap must not be given to an event by the next life.
 	k.write(work{forget: true})
 	return nil
+}
+
+// read begins with a file that cannot be written, and reports whether there is one.
+func (k *keeper) read() bool {
+	f, err := openFile(k.store.Path, true)
+	if err != nil {
+		return false
+	}
+	defer f.close()
+	c, ok, err := f.load()
+	if ok && err == nil {
+		k.adopt(c)
+	}
+	return ok && err == nil
 }
 
 // adopt begins with what a file has.
@@ -549,7 +553,11 @@ func (k *keeper) close() {
 // leave removes a store that is not used any more; see [Memory.Keep].
 func (k *keeper) leave() {
 	k.close()
-	if err := os.Remove(k.store.Path); err != nil {
+	err := os.Remove(k.store.Path)
+	if err == nil {
+		err = syncDir(filepath.Dir(k.store.Path))
+	}
+	if err != nil {
 		k.store.logger().Error("a store that is used no more cannot be removed: delete it before you use it again, or clients may miss events",
 			zap.String("store", k.store.Path), zap.Error(err))
 		return

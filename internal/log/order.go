@@ -83,14 +83,11 @@ func (o *order) give(drafts []hub.Draft, now time.Time, back *undo) ([]hub.Place
 			o.ids.set(key, rememberedID{o.seq, now})
 		}
 		last, _ := o.stamps.get(d.Channel)
-		stamp := last
-		if !d.Lost {
-			stamp = hub.NextStamp(last, d.OwnStamp(), d.Changed, now)
-			if back != nil {
-				back.stamps = append(back.stamps, formerStamp{d.Channel, last})
-			}
-			o.stamps.set(d.Channel, stamp)
+		stamp := hub.NextStamp(last, d.OwnStamp(), d.Changed, now)
+		if back != nil {
+			back.stamps = append(back.stamps, formerStamp{d.Channel, last})
 		}
+		o.stamps.set(d.Channel, stamp)
 		places[i] = hub.Place{Seq: o.seq}
 		entries = append(entries, hub.Entry{Draft: *d, Seq: o.seq, Time: now, Stamp: stamp.Last})
 	}

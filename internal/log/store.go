@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -38,8 +39,8 @@ func (s Store) logger() *zap.Logger {
 // would give sequences a second time that the log has given since.
 //
 // An error means that nothing has changed. That the disk is full, broken or
-// read-only is none if this is the first store: then the log begins with what can
-// be read and refuses to append until the disk is better.
+// read-only is none if this is the first store and can be read: then the log refuses
+// to append until the disk is better.
 func (m *Memory) Keep(s Store, first bool) error {
 	m.keeping.Lock()
 	defer m.keeping.Unlock()
@@ -53,8 +54,8 @@ func (m *Memory) Keep(s Store, first bool) error {
 		return nil
 	case s.Path == "":
 		old.pause()
+		old.leave() // before anything happens that it does not have
 		m.unkeep(old)
-		old.leave()
 		return nil
 	}
 	k := newKeeper(m, s)
@@ -161,6 +162,8 @@ func openError(path string, err error) error {
 		return fmt.Errorf("store %s is in use by another process; stop that, or give this server another directory", path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("store %s: %w; give the server's user the directory: install -d -m 700 -o <user> %s", path, err, dir)
+	case isAny(err, syscall.EROFS):
+		return fmt.Errorf("store %s: %w; name a directory that can be written (with systemd, StateDirectory=comet in the unit makes /var/lib/comet one)", path, err)
 	default:
 		return fmt.Errorf("store %s: %w", path, err)
 	}

@@ -139,6 +139,18 @@ func (l *life) since(c hub.Cursor, channels ...string) string {
 	return b.String()
 }
 
+// receive waits for what a Waker is told, and gives up only where nothing comes.
+func (l *life) receive(told <-chan *hub.Delivery) *hub.Delivery {
+	l.Helper()
+	select {
+	case d := <-told:
+		return d
+	case <-time.After(20 * time.Second):
+		l.Fatal("nobody is told")
+		return nil
+	}
+}
+
 func (l *life) wants(what, got, want string) {
 	l.Helper()
 	if got != want {
@@ -380,6 +392,9 @@ func TestNothingIsToldBeforeItIsOnDisk(t *testing.T) {
 	if d := <-told; len(d.Events) != 1 || string(d.Events[0].Data) != "2" {
 		t.Errorf("told %+v", d)
 	}
+	if l.log.keeper.file.db.NoSync {
+		t.Error("a commit does not wait for the disk")
+	}
 	if c := contentsOf(t, l, path); c.kept.Head != 2 || len(c.kept.Entries) != 2 {
 		t.Errorf("on disk is %+v", c.kept)
 	}
@@ -538,6 +553,27 @@ func TestAFileThatIsTakenAwayIsWrittenAnew(t *testing.T) {
 			next.wants("after", next.since(cursor, "a"), "after @51")
 		})
 	}
+}
+
+// What is cut while it is being written is a signal to who has it mapped. The
+// server goes on.
+func TestAFileMayBeCutAtAnyMoment(t *testing.T) {
+	path, clock := t.TempDir()+"/hub.db", hubtest.NewClock()
+	l := begin(t, path, clock, hub.DefaultLimits())
+	for i := range 50 {
+		l.post("a:"+strings.Repeat("x", 3000), uint64(i+1))
+	}
+	cursor := l.Cursor()
+	l.log.keeper.faults = func(string) error { return os.Truncate(path, 5000) }
+	if _, err := l.try("a:while"); !errors.Is(err, hub.ErrUnkept) {
+		t.Fatal(err)
+	}
+	l.log.keeper.faults = nil
+	clock.Advance(tryAgain)
+	l.post("a:after", 51)
+	l.end()
+	next := begin(t, path, clock, hub.DefaultLimits())
+	next.wants("after", next.since(cursor, "a"), "after @51")
 }
 
 // A file that is damaged is moved aside, never silently, and a new epoch begins.
@@ -830,7 +866,7 @@ func TestWhatHappenedToFilesMeanwhile(t *testing.T) {
 		if _, err := next.Publish(context.Background(), seen); err != nil {
 			t.Fatal(err)
 		}
-		if d := <-told; len(d.Events) != 1 || string(d.Events[0].Data) != fmt.Sprint("new", life) || d.Gap {
+		if d := next.receive(told); len(d.Events) != 1 || string(d.Events[0].Data) != fmt.Sprint("new", life) || d.Gap {
 			t.Errorf("told %+v", d)
 		}
 		for channel, want := range map[string]string{
@@ -859,7 +895,7 @@ func TestLossIsTold(t *testing.T) {
 	if _, err := l.Publish(context.Background(), []hub.Draft{{Channel: "a", Lost: true}}); err != nil {
 		t.Fatal(err)
 	}
-	if d := <-told; !d.Gap || len(d.Events) != 0 || d.Cursor.Seq != 2 {
+	if d := l.receive(told); !d.Gap || len(d.Events) != 0 || d.Cursor.Seq != 2 {
 		t.Errorf("told %+v", d)
 	}
 	l.post("a:3", 3)
