@@ -153,6 +153,14 @@ func TestMistakesInACaddyfileAreErrorsThatSayWhatToWrite(t *testing.T) {
 		{"global: size beyond all", "comet {\nmax_event 5PiB\n}", "respond ok", `"5PiB" is no size`},
 		{"global: size missing", "comet {\nmax_event\n}", "respond ok", `max_event takes one size, as in 64MiB`},
 
+		// store
+		{"store: nothing", "comet {\nstore\n}", "respond ok", `store takes one directory, as in store /var/lib/comet, or off`},
+		{"store: two", "comet {\nstore /a /b\n}", "respond ok", `store takes one directory`},
+		{"store: a relative path", "comet {\nstore data\n}", "respond ok", `store data: not an absolute path; write one as in store /var/lib/comet, at Caddyfile:3`},
+		{"store: a file", "comet {\nstore /etc/passwd\n}", "respond ok", `store /etc/passwd: it is a file; name a directory, as in store /var/lib/comet`},
+		{"store: twice", "comet {\nhub a {\nstore /a\nstore /a\n}\n}", "respond ok", `store is set twice in hub; keep one`},
+		{"store: in a directive", "", "comet {\nstore /a\n}", `unknown subdirective "store" of comet`},
+
 		// hubs
 		{"hub: without name", "comet {\nhub {\n}\n}", "respond ok", `hub takes one name`},
 		{"hub: twice", "comet {\nhub a\nhub a\n}", "respond ok", `hub a is declared twice; merge the blocks into one`},

@@ -79,6 +79,15 @@ type hubStatus struct {
 	Opened       uint64            `json:"opened"`
 	Delivered    uint64            `json:"delivered"`
 	Published    map[string]uint64 `json:"published"`
+	Store        *storeStatus      `json:"store,omitempty"`
+}
+
+// storeStatus is how a hub's store is doing.
+type storeStatus struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+	// Error is why it takes nothing now.
+	Error string `json:"error,omitempty"`
 }
 
 func currentStatus() status {
@@ -88,7 +97,7 @@ func currentStatus() status {
 		s.Hubs = append(s.Hubs, hubStatus{
 			Hub: h.name, Cursor: stats.Cursor.String(), Held: stats.Holds, Channels: stats.Channels,
 			History: stats.Events, HistoryBytes: stats.HistoryBytes,
-			Opened: stats.Opened, Delivered: stats.Delivered, Published: stats.Published,
+			Opened: stats.Opened, Delivered: stats.Delivered, Published: stats.Published, Store: h.storeStatus(),
 		})
 	}
 	s.Watches = append(s.Watches, watching()...)

@@ -56,7 +56,7 @@ func TestStreamsPassUnbufferedAndAnEventComesBeforeTheHeader(t *testing.T) {
 
 // TestHoweverAHeaderIsSentItIsRead: handlers need not call WriteHeader.
 func TestHoweverAHeaderIsSentItIsRead(t *testing.T) {
-	shared, err := referHub(unique("ways"))
+	shared, err := referHub(unique("ways"), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -229,15 +229,19 @@ func (a *App) use(name string) (*hubUse, error) {
 	if use := a.uses[name]; use != nil {
 		return use, nil
 	}
-	shared, err := referHub(name)
-	if err != nil {
-		return nil, fmt.Errorf("hub %s: %w", name, err)
-	}
-	use := &hubUse{hub: shared, settings: a.Settings}
-	if config := a.Hubs[name]; config != nil {
+	use := &hubUse{settings: a.Settings}
+	config := a.Hubs[name]
+	if of, _, namespace := strings.Cut(name, "/"); namespace {
+		use.settings = a.uses[of].settings
+	} else if config != nil {
 		use.settings = config.Settings.over(a.Settings)
 		use.limits = Settings{MaxHolds: config.MaxHolds, MaxChannels: config.MaxChannels}
 	}
+	shared, err := referHub(name, use.settings.store(name).Path != "")
+	if err != nil {
+		return nil, fmt.Errorf("hub %s: %w", name, err)
+	}
+	use.hub = shared
 	a.uses[name] = use
 	return use, nil
 }

@@ -32,6 +32,7 @@ func (s *Settings) options() options {
 		"hold":         duration(&s.Hold),
 		"heartbeat":    duration(&s.Heartbeat),
 		"lease":        duration(&s.Lease),
+		"store":        storeOption(&s.Store),
 	}
 }
 
@@ -46,6 +47,7 @@ func (s *Settings) options() options {
 //		hold         <duration>
 //		heartbeat    <duration>
 //		lease        <duration>
+//		store        <directory>|off
 //		park         on|off
 //		hub <name> {
 //			watch <glob> [touches|content|lines]

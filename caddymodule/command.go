@@ -275,6 +275,15 @@ func (s status) print(out io.Writer, only string) error {
 	if len(s.Hubs) == 0 {
 		fmt.Fprintln(w, "(none: the running configuration has no comet directive)")
 	}
+	for i, title := 0, "\nSTORE\tHUB\tBYTES\tERROR"; i < len(s.Hubs); i++ {
+		if h := s.Hubs[i]; h.Store != nil && (only == "" || h.Hub == only) {
+			if title != "" {
+				fmt.Fprintln(w, title)
+				title = ""
+			}
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", h.Store.Path, h.Hub, h.Store.Bytes, h.Store.Error)
+		}
+	}
 	if len(s.Watches) > 0 {
 		fmt.Fprintln(w, "\nWATCH\tHUB\tWHAT\tBY\tFILES\tLAST ERROR")
 	}

@@ -74,6 +74,10 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request, names string) {
 			writeError(w, http.StatusNotFound, noChannel(channels[0]))
 			return
 		}
+		if err := e.hub.Settle(r.Context()); err != nil {
+			writeError(w, publishStatus(w.Header(), err), errors.New("the history is deleted in memory, but not on the disk, which cannot be written; it is deleted there with the next event that can be stored"))
+			return
+		}
 		writeJSON(w, http.StatusOK, map[string]any{"channel": channels[0], "deleted": true})
 	default:
 		info, ok := e.hub.Info(channels[0])
@@ -159,6 +163,9 @@ func (e endpoint) publish(w http.ResponseWriter, r *http.Request, channels []str
 	}
 	results, err := e.hub.Publish(r.Context(), drafts)
 	if err != nil {
+		if isStoreError(err) {
+			metrics().denied.WithLabelValues(e.hub.name, "store").Inc()
+		}
 		writePublishError(w, err)
 		return
 	}
@@ -224,17 +231,25 @@ func checkWord(name, value string, limit int) error {
 }
 
 func writePublishError(w http.ResponseWriter, err error) {
-	status := http.StatusInternalServerError
+	writeError(w, publishStatus(w.Header(), err), err)
+}
+
+// publishStatus returns the status of an error of the hub, and sets the header that
+// goes with it.
+func publishStatus(header http.Header, err error) int {
 	switch {
 	case errors.Is(err, hub.ErrName):
-		status = http.StatusBadRequest
+		return http.StatusBadRequest
 	case errors.Is(err, hub.ErrTooLarge):
-		status = http.StatusRequestEntityTooLarge
-	case errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed):
-		w.Header().Set("Retry-After", "3")
-		status = http.StatusServiceUnavailable
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, hub.ErrFull):
+		header.Set("Retry-After", "3")
+		return http.StatusInsufficientStorage
+	case errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed), isStoreError(err):
+		header.Set("Retry-After", "3")
+		return http.StatusServiceUnavailable
 	}
-	writeError(w, status, err)
+	return http.StatusInternalServerError
 }
 
 // tail answers what happened since a cursor, for `caddy comet tail`.

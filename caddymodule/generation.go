@@ -83,7 +83,7 @@ func (a *App) warnOfWriteTimeouts() {
 	}
 }
 
-// Start puts this generation's settings in force and watches its files. The
+// Start puts this generation's settings in force, opens stores and watches files. The
 // generation before it still runs, so that no watch has a gap.
 func (a *App) Start() error {
 	process.mu.Lock()
@@ -99,6 +99,10 @@ func (a *App) Start() error {
 	a.added = make(map[string][]source.Watch)
 	for name, use := range a.uses {
 		use.hub.SetLimits(use.limitsInForce())
+		if err := use.hub.keepIn(use.store()); err != nil {
+			_ = a.Stop()
+			return fmt.Errorf("hub %s: %w", name, err)
+		}
 		for _, w := range use.watches {
 			if err := files.Add(name, w, &fileSink{use.hub}); err != nil {
 				_ = a.Stop() // Caddy stops only apps that started
@@ -146,6 +150,9 @@ func (a *App) stop() {
 		for _, b := range slices.Backward(running) {
 			if other := b.uses[name]; other != nil {
 				other.hub.SetLimits(other.limitsInForce())
+				if err := other.hub.keepIn(other.store()); err != nil {
+					a.logger.Error("the hub's store is not changed back", zap.String("hub", name), zap.Error(err))
+				}
 				break
 			}
 		}

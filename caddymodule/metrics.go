@@ -78,11 +78,15 @@ var (
 	channelsDesc   = prometheus.NewDesc("caddy_comet_channels", "Channels in use now.", []string{"hub"}, nil)
 	historyDesc    = prometheus.NewDesc("caddy_comet_history_bytes", "Size of all events kept.", []string{"hub"}, nil)
 	watchesDesc    = prometheus.NewDesc("caddy_comet_watches", "File watches, by how they notice a change.", []string{"mode"}, nil)
+	commitsDesc    = prometheus.NewDesc("caddy_comet_store_commits_total", "Writes to the hub's store that succeeded.", []string{"hub"}, nil)
+	failuresDesc   = prometheus.NewDesc("caddy_comet_store_failures_total", "Writes to the hub's store that failed.", []string{"hub"}, nil)
+	storeBytesDesc = prometheus.NewDesc("caddy_comet_store_bytes", "Size of the hub's store.", []string{"hub"}, nil)
+	storeUpDesc    = prometheus.NewDesc("caddy_comet_store_up", "1 if the hub's store takes events, 0 if the last write failed.", []string{"hub"}, nil)
 	overflowsDesc  = prometheus.NewDesc("caddy_comet_watch_overflows_total", "Times that the kernel dropped file events and all files were looked at instead.", nil, nil)
 )
 
 func (hubCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsDesc, deliveriesDesc, channelsDesc, historyDesc, watchesDesc, overflowsDesc} {
+	for _, d := range []*prometheus.Desc{eventsDesc, deliveriesDesc, channelsDesc, historyDesc, commitsDesc, failuresDesc, storeBytesDesc, storeUpDesc, watchesDesc, overflowsDesc} {
 		ch <- d
 	}
 }
@@ -96,6 +100,18 @@ func (hubCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(deliveriesDesc, prometheus.CounterValue, float64(s.Delivered), h.name)
 		ch <- prometheus.MustNewConstMetric(channelsDesc, prometheus.GaugeValue, float64(s.Channels), h.name)
 		ch <- prometheus.MustNewConstMetric(historyDesc, prometheus.GaugeValue, float64(s.HistoryBytes), h.name)
+	}
+	for _, h := range runningHubs() {
+		if s, ok := h.log.Stored(); ok {
+			up := 1.0
+			if s.Err != nil {
+				up = 0
+			}
+			ch <- prometheus.MustNewConstMetric(commitsDesc, prometheus.CounterValue, float64(s.Commits), h.name)
+			ch <- prometheus.MustNewConstMetric(failuresDesc, prometheus.CounterValue, float64(s.Failures), h.name)
+			ch <- prometheus.MustNewConstMetric(storeBytesDesc, prometheus.GaugeValue, float64(s.Bytes), h.name)
+			ch <- prometheus.MustNewConstMetric(storeUpDesc, prometheus.GaugeValue, up, h.name)
+		}
 	}
 	modes := map[string]int{"inotify": 0, "polling": 0}
 	var overflows int64

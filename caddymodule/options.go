@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/log"
 	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
@@ -220,3 +221,20 @@ func historyOption(v **History) option {
 // hasUnit reports whether a size ends in its unit. "1,000" and "1.5" do not, and
 // most likely are a count.
 func hasUnit(size string) bool { return strings.ContainsAny(size[len(size)-1:], "bBkKmMgGtTi") }
+
+func storeOption(v *string) option {
+	return option{read: func(d *caddyfile.Dispenser) error {
+		a, err := args(d, "one directory, as in store /var/lib/comet, or off", 1, 1)
+		if err != nil {
+			return err
+		}
+		*v = a[0]
+		if a[0] == storeOff {
+			return nil
+		}
+		if err := log.CheckStore(a[0]); err != nil {
+			return d.WrapErr(err)
+		}
+		return nil
+	}}
+}

@@ -27,6 +27,7 @@ var hubs = caddy.NewUsagePool()
 type sharedHub struct {
 	name string
 	*hub.Hub
+	stored
 }
 
 // Destruct ends the hub when nobody refers to it any more.
@@ -38,12 +39,16 @@ func (s *sharedHub) Destruct() error {
 	return err
 }
 
-// referHub returns the hub of that name with one more reference.
-func referHub(name string) (*sharedHub, error) {
+// referHub returns the hub of that name with one more reference. A new one that has
+// a store waits until a start opens it: whoever comes before must not meet a hub
+// that has forgotten everything, and Caddy starts its apps in no order.
+func referHub(name string, hasStore bool) (*sharedHub, error) {
 	v, _, err := hubs.LoadOrNew(name, func() (caddy.Destructor, error) {
+		memory := log.NewMemory(nil)
 		h, err := hub.New(hub.Config{
-			Log:    log.NewMemory(nil),
+			Log:    memory,
 			Limits: hub.DefaultLimits(),
+			Waits:  hasStore,
 			OnFanout: func(d time.Duration) {
 				metrics().publishSeconds.WithLabelValues(name).Observe(d.Seconds())
 			},
@@ -51,7 +56,7 @@ func referHub(name string) (*sharedHub, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &sharedHub{name, h}, nil
+		return &sharedHub{name: name, Hub: h, stored: stored{log: memory, begun: !hasStore}}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -100,7 +105,7 @@ var process struct {
 
 func init() {
 	process.stop = make(chan struct{})
-	process.logs.Store(&loggers{zap.NewNop(), zap.NewNop(), zap.NewNop()})
+	process.logs.Store(&loggers{zap.NewNop(), zap.NewNop(), zap.NewNop(), zap.NewNop()})
 	// For the holds of a generation that nobody followed; the others are answered by
 	// the newest one's end.
 	caddy.OnExit(func(context.Context) {
@@ -110,11 +115,12 @@ func init() {
 }
 
 // loggers are those by which a generation logs what may outlive it.
-type loggers struct{ files, holds, access *zap.Logger }
+type loggers struct{ files, stores, holds, access *zap.Logger }
 
 func loggersOf(ctx caddy.Context) loggers {
 	return loggers{
 		files:  ctx.Logger(new(App)).Named("files"),
+		stores: ctx.Logger(new(App)).Named("store"),
 		holds:  ctx.Logger(new(Comet)),
 		access: ctx.Logger(httpApp{}).Named("log.access"),
 	}

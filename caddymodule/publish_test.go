@@ -213,7 +213,7 @@ func TestTooManyChannelsAre503(t *testing.T) {
 
 // TestOnlyThisMachinePublishes has every way in.
 func TestOnlyThisMachinePublishes(t *testing.T) {
-	shared, err := referHub(unique("peers"))
+	shared, err := referHub(unique("peers"), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,15 +130,14 @@ type setVariable struct{ hub *sharedHub }
 func (s setVariable) publish(w http.ResponseWriter, r *http.Request, number string, _ []byte) {
 	_, err := s.hub.Publish(context.WithoutCancel(r.Context()), []hub.Draft{{Channel: number, Source: "doorbell"}})
 	if err != nil {
-		status, text := http.StatusInternalServerError, err.Error()
-		if errors.Is(err, hub.ErrTooManyChannels) || errors.Is(err, hub.ErrClosed) {
-			w.Header().Set("Retry-After", "3")
-			status = http.StatusServiceUnavailable
-		}
+		status, text, reason := publishStatus(w.Header(), err), err.Error(), "limit"
 		if errors.Is(err, hub.ErrTooManyChannels) {
 			text = "as many event variables as may be are waited for; raise the count of keep"
 		}
-		metrics().denied.WithLabelValues(s.hub.name, "limit").Inc()
+		if isStoreError(err) {
+			reason = "store"
+		}
+		metrics().denied.WithLabelValues(s.hub.name, reason).Inc()
 		writeText(w, status, text)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/log"
 )
 
 // Settings are what a hub can be told. In every field zero means "as given one
@@ -46,6 +47,13 @@ type Settings struct {
 	// authentication then, as the later events of a stream do not. That makes the
 	// next poll several times cheaper. Default: 0, never.
 	Lease caddy.Duration `json:"lease,omitempty"`
+
+	// The directory in which the hub keeps its history over a restart: an absolute
+	// path. Each hub has a file of its own there, named after it. A publisher gets
+	// his answer when the event is on the disk. `off` is for a hub that keeps none
+	// where the level above does. Default: none; a restart begins anew, and clients
+	// are told of the gap.
+	Store string `json:"store,omitempty"`
 }
 
 // History says how much a channel keeps. An event goes when any of the three is
@@ -59,6 +67,9 @@ type History struct {
 	// Default: 1 MiB.
 	Bytes int64 `json:"bytes,omitempty"`
 }
+
+// storeOff is the store of a hub that has none.
+const storeOff = "off"
 
 const (
 	defaultHold      = 25 * time.Second
@@ -75,6 +86,7 @@ func (s Settings) over(base Settings) Settings {
 	s.Hold = or(s.Hold, base.Hold)
 	s.Heartbeat = or(s.Heartbeat, base.Heartbeat)
 	s.Lease = or(s.Lease, base.Lease)
+	s.Store = or(s.Store, base.Store)
 	return s
 }
 
@@ -123,6 +135,9 @@ func (s Settings) check() error {
 	}
 	if s.Heartbeat != 0 && time.Duration(s.Heartbeat) < time.Second {
 		return fmt.Errorf("heartbeat %s: at least 1s", time.Duration(s.Heartbeat))
+	}
+	if s.Store != "" && s.Store != storeOff {
+		return log.CheckStore(s.Store)
 	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
-// fileSink brings what happens to files into a hub.
+// fileSink brings what happens to files into a hub: at once, or where a disk has to
+// be waited for, by way of its feeder.
 type fileSink struct{ hub *sharedHub }
 
 // Publish implements [source.Sink].
@@ -18,7 +19,7 @@ func (s *fileSink) Publish(drafts []hub.Draft) {
 	for i := range drafts {
 		drafts[i].Kept = true
 	}
-	s.take(drafts)
+	s.bring(drafts)
 }
 
 // Observe implements [source.Sink]: what has no content is only a stamp.
@@ -28,29 +29,48 @@ func (s *fileSink) Observe(drafts []hub.Draft) {
 		drafts[i].Quiet = true
 		drafts[i].StampOnly = drafts[i].ContentType == ""
 	}
-	s.take(drafts)
+	s.bring(drafts)
 }
 
-// take publishes a batch; where the hub has no room for all of it, what fits.
-func (s *fileSink) take(drafts []hub.Draft) {
-	_, err := s.hub.Publish(context.Background(), drafts)
-	if err == nil || errors.Is(err, hub.ErrClosed) {
+func (s *fileSink) bring(drafts []hub.Draft) {
+	if f := s.hub.feeder(); f != nil {
+		f.bring(drafts)
 		return
+	}
+	_ = s.hub.take(drafts)
+}
+
+// take publishes a batch; where the hub has no room for all of it, what fits. The
+// error is that of a store, and then nothing was published.
+func (s *sharedHub) take(drafts []hub.Draft) error {
+	_, err := s.Publish(context.Background(), drafts)
+	switch {
+	case err == nil || errors.Is(err, hub.ErrClosed):
+		return nil
+	case isStoreError(err):
+		return err
 	}
 	lost := 0
 	for i := range drafts {
-		if _, err = s.hub.Publish(context.Background(), drafts[i:i+1]); err != nil {
+		if _, err = s.Publish(context.Background(), drafts[i:i+1]); err != nil {
 			lost++
-			metrics().denied.WithLabelValues(s.hub.name, "file_event").Inc()
+			metrics().denied.WithLabelValues(s.name, "file_event").Inc()
 		}
 	}
 	if lost > 0 {
-		logs().files.Warn("events from files are lost", zap.String("hub", s.hub.name), zap.Int("events", lost), zap.Error(err))
+		logs().files.Warn("events from files are lost", zap.String("hub", s.name), zap.Int("events", lost), zap.Error(err))
 	}
+	return nil
 }
 
 // Gone implements [source.Sink].
-func (s *fileSink) Gone(channel string) { s.hub.Gone(channel) }
+func (s *fileSink) Gone(channel string) {
+	if f := s.hub.feeder(); f != nil {
+		f.gone(channel)
+		return
+	}
+	s.hub.Gone(channel)
+}
 
 // MaxEvent implements [source.Sink].
 func (s *fileSink) MaxEvent() int { return s.hub.Limits().EventBytes }

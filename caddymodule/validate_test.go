@@ -62,6 +62,10 @@ func TestValidateFindsEveryMistake(t *testing.T) {
 		{"heartbeat too short", "comet {\nheartbeat 10ms\n}", ":1 {\nrespond ok\n}", `heartbeat 10ms: at least 1s`},
 		{"a hub's hold too short", "comet {\nhub a {\nhold 1ms\n}\n}", ":1 {\nrespond ok\n}", `hub a: hold 1ms`},
 
+		// stores
+		{"a store", "comet {\nstore /var/lib/comet-of-nobody\n}", ":1 {\ncomet\n}", ""},
+		{"a hub's own store, and none", "comet {\nstore /var/lib/comet-of-nobody\nhub a {\nstore /var/lib/comet-of-a\n}\nhub b {\nstore off\n}\n}", ":1 {\nrespond ok\n}", ""},
+
 		// watches
 		{"a relative path", "", ":1 {\ncomet {\nwatch run/*.comet\n}\n}", `not an absolute path`},
 		{"a star in a directory", "", ":1 {\ncomet {\nwatch /run/*/a.comet\n}\n}", `the * is in a directory's name`},
