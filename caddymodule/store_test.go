@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -87,6 +88,42 @@ func TestAHubGoesOnAfterItsEnd(t *testing.T) {
 	get("http://"+s.site+"/bell/7").wants(t, 200, "doorbell(7);")
 	if third := cursorOf(t, s.keyed("POST", "a", "three")); third != strings.TrimSuffix(first, "1")+"4" {
 		t.Errorf("the fourth event is %s, the first was %s", third, first)
+	}
+}
+
+// Caddy starts its apps in no order: who comes before the store is open waits for
+// it, and is told of no gap.
+func TestWhoComesBeforeTheStoreIsOpenWaits(t *testing.T) {
+	name, store := unique("early"), Settings{Store: t.TempDir()}
+	var cursor hub.Cursor
+	for life := range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			shared, err := referHub(name, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer releaseHub(name, 0)
+			result := make(chan hub.Result, 1)
+			go func() {
+				r, err := shared.Publish(t.Context(), []hub.Draft{{Channel: "a", Data: []byte("x")}})
+				if err != nil {
+					t.Error(err)
+				}
+				result <- r[0]
+			}()
+			synctest.Wait()
+			if len(result) > 0 {
+				t.Error("it did not wait")
+			}
+			if err := shared.keepIn(store.store(name)); err != nil {
+				t.Fatal(err)
+			}
+			r := <-result
+			if life == 1 && r.Cursor != (hub.Cursor{Epoch: cursor.Epoch, Seq: 2}) {
+				t.Errorf("the second event is %v, the first was %v", r.Cursor, cursor)
+			}
+			cursor = r.Cursor
+		})
 	}
 }
 
