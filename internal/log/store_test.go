@@ -519,8 +519,9 @@ func TestACommitThatFailedDidNotHappen(t *testing.T) {
 	l.post("a:1", 1)
 	epoch := l.Cursor().Epoch
 	l.log.keeper.faults = func(string) error {
-		err := l.log.keeper.file.commit(&change{epoch: epoch, head: 2, now: clock.Now(), entries: []hub.Entry{
+		err := l.log.keeper.file.commit(&change{epoch: epoch, head: 3, now: clock.Now(), entries: []hub.Entry{
 			{Draft: hub.Draft{Channel: "b", Data: []byte("ghost")}, Seq: 2, Time: clock.Now()},
+			{Draft: hub.Draft{Channel: "b", Data: []byte("ghost")}, Seq: 3, Time: clock.Now()},
 		}})
 		if err != nil {
 			t.Error(err)
@@ -918,6 +919,28 @@ func TestLossIsTold(t *testing.T) {
 	next := begin(t, path, clock, hub.DefaultLimits())
 	next.wants("in the next life", next.since(cursor, "a"), "3 gap @3")
 	next.wants("from behind", next.since(hub.Cursor{Epoch: cursor.Epoch, Seq: 2}, "a"), "3 @3")
+}
+
+// FuzzReadEvent: whatever stands in a file, an event is as it was written, or the
+// file is damaged.
+func FuzzReadEvent(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x01"), []byte(`{"channel":"a","time":1,"stamp":1,"sum":0}`+"\n"))
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x01"), []byte(`{"channel":"a","sum":2412734216}`+"\ndata"))
+	f.Add([]byte(""), []byte("\n"))
+	f.Fuzz(func(t *testing.T, k, v []byte) {
+		c := contents{kept: hub.Kept{Head: 5}, stamps: make(map[string]hub.StampState)}
+		var broken *damage
+		err := c.readEvent(k, v)
+		switch {
+		case errors.As(err, &broken) && len(c.kept.Entries) == 0:
+		case err != nil || len(c.kept.Entries) != 1:
+			t.Errorf("%v, %d entries", err, len(c.kept.Entries))
+		default:
+			if e := c.kept.Entries[0]; e.Seq > 5 || hub.CheckChannel(e.Channel) != nil || !bytes.HasSuffix(v, e.Data) {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
 }
 
 // BenchmarkStoredPublish is what publishers wait for the disk, alone and together.
