@@ -30,6 +30,20 @@ func (s *server) keyed(method, path, body string, header ...string) answer {
 	return send(plain, method, "http://"+s.publish+"/"+path, body, append(header, "Authorization", "Bearer 0123456789abcdef")...)
 }
 
+// surely publishes as a publisher does who must not lose: a listener that a reload
+// was just closing may take his connection.
+func (s *server) surely(channel, data, id string) {
+	s.t.Helper()
+	a := s.keyed("POST", channel, data, "Comet-Id", id)
+	for range 5 {
+		if !lostByReload(a.err) {
+			break
+		}
+		a = s.keyed("POST", channel, data, "Comet-Id", id)
+	}
+	a.wants(s.t, http.StatusOK, "cursor")
+}
+
 // cursorOf is the cursor that a publisher was told.
 func cursorOf(t *testing.T, a answer) string {
 	t.Helper()
@@ -173,7 +187,7 @@ func TestReloadsOfAStoreLoseNothing(t *testing.T) {
 		}
 	}
 	eventually(t, "all events", func() bool { return published.Load() == events })
-	s.keyed("POST", "a", "last").wants(t, 200, "cursor")
+	s.surely("a", "last", "last")
 	wg.Wait()
 	if len(f.got) != events+1 || f.gaps > 0 || f.lost > 0 && len(f.got) != events+1 {
 		t.Errorf("%d events, %d gaps", len(f.got), f.gaps)
@@ -193,15 +207,15 @@ func TestAReloadThatFailsLeavesTheStore(t *testing.T) {
 	if err := os.WriteFile(s.dir+"/file", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.load(keptHub(name, "store DIR/file/x"), keptSites(name)); err == nil || !strings.Contains(err.Error(), "hub "+name+": store "+s.dir+"/file/x/"+name+".db: ") {
+	if err := s.load(keptHub(name, "store DIR/file/x"), keptSites(name)); err == nil || !strings.Contains(err.Error(), ": store "+s.dir+"/file/x/"+name) {
 		t.Errorf("got %v", err)
 	}
 	taken := "\nhttp://PUBLISH, http://203.0.113.7:81 {\n\tbind 203.0.113.7\n}\n" // not our address
-	for range 6 {                                                                 // apps start in no order
+	for n := range 6 {                                                            // apps start in no order
 		if err := s.load(keptHub(name, "store DIR/two"), keptSites(name)+taken); err == nil {
 			t.Fatal("it should not start")
 		}
-		s.keyed("POST", "a", "x").wants(t, 200, "cursor")
+		s.surely("a", "x", fmt.Sprint(n))
 		_, one := os.Stat(s.dir + "/one/" + name + ".db")
 		_, two := os.Stat(s.dir + "/two/" + name + ".db")
 		if one != nil || two == nil {
