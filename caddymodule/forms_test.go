@@ -90,20 +90,22 @@ const every = `
 `
 
 // TestEveryFormGoesThroughWhatIsInFrontAtOnce: encode changes nothing and holds
-// nothing back, over HTTP/1.1, h2c and HTTP/2, and each is counted as what it is.
+// nothing back, over HTTP/1.1, h2c, HTTP/2 and HTTP/3, and each is counted as what it
+// is.
 func TestEveryFormGoesThroughWhatIsInFrontAtOnce(t *testing.T) {
 	const zip = "\nlog\nencode {\ngzip\nminimum_length 1\nmatch {\nheader Content-Type *\n}\n}"
 	name := unique("form")
-	s := start(t, "storage file_system DIR\nskip_install_trust\nlocal_certs\nservers {\nprotocols h1 h2 h2c\n}\ncomet {\nheartbeat 1s\n}",
+	s := start(t, "storage file_system DIR\nskip_install_trust\nlocal_certs\nservers {\nprotocols h1 h2 h2c h3\n}\ncomet {\nheartbeat 1s\n}",
 		strings.ReplaceAll("http://:PORT {"+zip+every+"https://localhost:TLS {\ntls internal"+zip+every+"http://PUBLISH {\nbind 127.0.0.1\ncomet_publish\n}", "NAME", name))
-	clients := map[string]*http.Client{"http": plain, "h2c": h2Client(true), "h2": h2Client(false)}
+	clients := map[string]*http.Client{"http": plain, "h2c": h2Client(true), "h2": h2Client(false), "h3": h3Client(t)}
 	eventually(t, "Caddy has made its certificate", func() bool {
 		return send(clients["h2"], "HEAD", "https://localhost:"+s.tlsPort, "").err == nil
 	})
+	majors := map[string]int{"http": 1, "h2c": 2, "h2": 2, "h3": 3}
 	before := metric(t, "caddy_comet_held", defaultHub)
 	for protocol, client := range clients {
 		base := "http://" + s.site
-		if protocol == "h2" {
+		if protocol == "h2" || protocol == "h3" {
 			base = "https://localhost:" + s.tlsPort
 		}
 		for _, f := range forms {
@@ -123,7 +125,7 @@ func TestEveryFormGoesThroughWhatIsInFrontAtOnce(t *testing.T) {
 				}
 				r := read(t, client, url, "Accept-Encoding", "gzip")
 				held(t, defaultHub, channel, 1)
-				if h := r.res.Header; h.Get("Content-Encoding") != "" || !strings.HasPrefix(h.Get("Content-Type"), f.contentType) || r.res.ProtoMajor == 1 == (protocol != "http") {
+				if h := r.res.Header; h.Get("Content-Encoding") != "" || !strings.HasPrefix(h.Get("Content-Type"), f.contentType) || r.res.ProtoMajor != majors[protocol] {
 					t.Errorf("%s %v", r.res.Proto, h)
 				}
 				s.must(channel, "first")

@@ -24,6 +24,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"github.com/quic-go/quic-go/http3"
 )
 
 // The tests run Caddy in this process, one configuration after the other, so
@@ -265,6 +266,13 @@ func h2Client(clear bool) *http.Client {
 	p.SetUnencryptedHTTP2(clear)
 	p.SetHTTP2(!clear)
 	return &http.Client{Transport: &http.Transport{Protocols: p, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+}
+
+// h3Client speaks HTTP/3 only, and trusts everybody.
+func h3Client(t *testing.T) *http.Client {
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(func() { transport.Close() })
+	return &http.Client{Transport: transport}
 }
 
 func get(url string, header ...string) answer { return send(plain, "GET", url, "", header...) }
