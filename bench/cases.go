@@ -9,6 +9,8 @@ const (
 	streamsPlain = "streams, plain"
 	streamsTLS   = "streams, TLS"
 	manyChannels = "many channels"
+	pollsHTTP2   = "polls, HTTP/2"
+	sharedHTTP2  = "polls that share connections, HTTP/2"
 	steadyPace   = "steady pace"
 	passThrough  = "pass-through"
 )
@@ -21,12 +23,17 @@ func (b *bench) cases() []benchCase {
 		{name: pollsTLS, secure: true},
 		{name: streamsTLS, secure: true, streams: true},
 		{name: manyChannels, each: true},
+		{name: pollsHTTP2, share: 1},
+		{name: sharedHTTP2, share: 100},
 	}
 	var all []benchCase
 	for _, h := range held {
 		h.bench, h.blocks, h.cycles = b, b.options.blocks, b.options.cycles
 		if h.each { // each cycle publishes in every channel, so fewer are enough
 			h.blocks, h.cycles = h.blocks+2, 1
+		}
+		if h.share > 0 { // what is of interest is the memory
+			h.blocks, h.cycles = h.blocks/2+1, 1
 		}
 		all = append(all, benchCase{h.name, h.measure})
 	}

@@ -45,19 +45,24 @@ var contenders = []contender{
 	{name: rival, program: nchan{workers: 1}},
 	{name: "Nchan, 2 workers", program: nchan{workers: 2}, not: map[string]string{
 		manyChannels: "after some events it no longer delivers to some of these channels, and would void the run",
+		pollsHTTP2:   ofNothing, sharedHTTP2: ofNothing,
 	}},
 	// Parking is the default of a binary that knows the option.
 	{name: parked, program: comet{knows: "park off"}},
 	// Longer than the run, so that what is measured is what a lease does.
 	{name: leased, program: comet{options: "lease 10m"}, not: map[string]string{
-		streamsPlain: ofPolls, streamsTLS: ofPolls,
+		streamsPlain: ofPolls, streamsTLS: ofPolls, pollsHTTP2: notParked, sharedHTTP2: notParked,
 	}},
-	{name: goroutines, program: comet{options: "park off"}},
+	{name: goroutines, program: comet{options: "park off"}, not: map[string]string{pollsHTTP2: notParked, sharedHTTP2: notParked}},
 	// Before there was parking, every request had its goroutines.
 	{name: goroutines, program: comet{lacks: "park off"}},
 }
 
-const ofPolls = "a lease is of polls"
+const (
+	ofPolls   = "a lease is of polls"
+	notParked = "on HTTP/2 each request has a goroutine, whatever else is set"
+	ofNothing = "memory is of interest here, which is the same"
+)
 
 // within returns who takes part in a case, their names, and a sentence for each
 // who could but does not.

@@ -17,6 +17,8 @@ type holding struct {
 	*caseResult
 	name            string
 	streams, secure bool
+	// share is how many polls share a connection of HTTP/2, 0 for HTTP/1.1.
+	share int
 	// each connection has a channel of its own; else all share one.
 	each bool
 	// blocks of so many cycles each.
@@ -36,7 +38,7 @@ const (
 func (h *holding) measure(ctx context.Context) error {
 	list, names, notes := within(h.name, h.present)
 	h.caseResult = h.results.begin(h.name, h.caption()+notes, rival, names)
-	for life := range h.lives {
+	for life := range h.starts() {
 		if err := h.live(ctx, list, life); err != nil {
 			return err
 		}
@@ -44,8 +46,22 @@ func (h *holding) measure(ctx context.Context) error {
 	return nil
 }
 
+// starts is how many lives there are. Handshakes take time, and the memory of
+// HTTP/2 differs little from one to the next.
+func (h *holding) starts() int {
+	if h.share > 0 {
+		return min(h.lives, 3)
+	}
+	return h.lives
+}
+
 func (h *holding) connected() int {
-	if h.secure {
+	switch {
+	case h.share > 1:
+		return h.shared * h.share
+	case h.share > 0:
+		return h.http2
+	case h.secure:
 		return h.options.secure
 	}
 	return h.connections
@@ -68,18 +84,23 @@ func (h *holding) caption() string {
 		where = "in a channel each"
 	}
 	by := ""
-	if h.secure {
+	switch {
+	case h.share > 1:
+		by = fmt.Sprintf(" by TLS 1.3 and HTTP/2, %d on each connection", h.share)
+	case h.share > 0:
+		by = " by TLS 1.3 and HTTP/2, one on each connection"
+	case h.secure:
 		by = " by TLS 1.3"
 	}
 	events := warmCycles + h.blocks*h.cycles
 	return fmt.Sprintf("%s %s%s, %s. Memory: median of %d starts. CPU: median of %d rounds of %s deliveries; %d events in all.",
-		thousands(h.connected()), what, by, where, h.lives, h.blocks, thousands(h.cycles*h.connected()), events)
+		thousands(h.connected()), what, by, where, h.starts(), h.blocks, thousands(h.cycles*h.connected()), events)
 }
 
 // live is one life of all servers, from their start: memory without and with
 // connections, and CPU while nothing happens. The last life goes on with events.
 func (h *holding) live(ctx context.Context, list []contender, life int) error {
-	all, err := h.launch(ctx, list, load.Target{Streams: h.streams, Secure: h.secure, Channels: h.channels()}, nil)
+	all, err := h.launch(ctx, list, load.Target{Streams: h.streams, Secure: h.secure || h.share > 0, Share: h.share, Channels: h.channels()}, nil)
 	defer stopAll(all)
 	if err != nil {
 		return err
@@ -90,10 +111,16 @@ func (h *holding) live(ctx context.Context, list []contender, life int) error {
 	if err := h.open(ctx, turns(all, life)); err != nil {
 		return err
 	}
-	if err := h.idle(ctx, all); err != nil {
-		return err
+	held := memoryHeld
+	if h.share > 1 {
+		held = memoryPoll
 	}
-	if err := h.remember(all, memoryHeld); err != nil || life < h.lives-1 {
+	if h.share == 0 {
+		if err := h.idle(ctx, all); err != nil {
+			return err
+		}
+	}
+	if err := h.remember(all, held); err != nil || life < h.starts()-1 {
 		return err
 	}
 	return h.events(ctx, all)

@@ -72,6 +72,8 @@ type options struct {
 	// connections are held at once by each contender, secure ones where TLS is
 	// in play: the visitors' share of TLS takes CPU, too.
 	connections, secure int
+	// http2 connections hold one poll each, shared ones a hundred.
+	http2, shared int
 	// lives are how often all servers are started anew, for the memory.
 	lives int
 	// blocks of cycles are what a figure of CPU is of. A cycle is one event to
@@ -91,13 +93,15 @@ type options struct {
 // whole is the run whose figures count.
 var whole = options{
 	binary: "bin/caddy", page: "docs/benchmarks.md", only: regexp.MustCompile(""),
-	connections: 15000, secure: 5000, lives: 5, blocks: 5, cycles: 4, settle: 3 * time.Second,
+	connections: 15000, secure: 5000, http2: 2000, shared: 50,
+	lives: 5, blocks: 5, cycles: 4, settle: 3 * time.Second,
 	touched: 1000, perSecond: 1000, paced: 2 * time.Second,
 	passes: 40, passing: 400 * time.Millisecond,
 }
 
 func (o options) quick() options {
 	o.connections, o.secure, o.lives, o.blocks, o.cycles, o.settle = 2000, 1000, 2, 2, 2, time.Second
+	o.http2, o.shared = 500, 10
 	o.paced, o.passes = time.Second, 5
 	return o
 }

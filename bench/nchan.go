@@ -54,7 +54,7 @@ http {
 	uwsgi_temp_path %[1]s/uwsgi;
 	server {
 		listen %[4]s backlog=4096;
-		listen %[5]s ssl backlog=4096;
+		listen %[5]s ssl http2 backlog=4096;
 		ssl_certificate %[7]s;
 		ssl_certificate_key %[8]s;
 		ssl_protocols TLSv1.3;

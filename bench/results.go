@@ -17,6 +17,7 @@ type metric struct {
 
 var (
 	memoryHeld  = metric{name: "memory per connection, KiB"}
+	memoryPoll  = metric{name: "memory per poll, KiB"}
 	memoryAfter = metric{name: "… after all events, KiB"}
 	memoryLong  = metric{name: "… after 100 events, KiB"}
 	growth      = metric{name: "… after 100 events / after the first ones"}
@@ -38,7 +39,7 @@ var (
 
 // metrics are all of them, in the order of the tables.
 var metrics = []metric{
-	memoryHeld, memoryAfter, memoryLong, growth, cpuIdle, cpuDelivery, cpuNext, cpuCycle, halfAnswer, lastAnswer,
+	memoryHeld, memoryPoll, memoryAfter, memoryLong, growth, cpuIdle, cpuDelivery, cpuNext, cpuCycle, halfAnswer, lastAnswer,
 	halfTouch, tailTouch, cpuTouch, halfPost, tailPost, cpuPost, pageRate, pageCPU,
 }
 

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // smoke is a run that measures nothing of worth, but goes through everything.
 var smoke = options{
 	only:        regexp.MustCompile(""),
-	connections: 200, secure: 50, lives: 1, blocks: 1, cycles: 1, settle: 100 * time.Millisecond,
+	connections: 200, secure: 50, http2: 50, shared: 1, lives: 1, blocks: 1, cycles: 1, settle: 100 * time.Millisecond,
 	touched: 50, perSecond: 200, paced: 300 * time.Millisecond,
 	passes: 1, passing: 200 * time.Millisecond,
 }

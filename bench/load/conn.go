@@ -20,6 +20,7 @@ import (
 type conn struct {
 	socket  socket
 	secure  *tls.Conn // nil on a plain one
+	session *session  // nil but for HTTP/2
 	index   int
 	channel int
 	// waits: a request is sent, or a stream is open, and no answer came.
@@ -32,9 +33,15 @@ type conn struct {
 }
 
 func (c *conn) close() {
-	if !c.closed {
-		c.closed, c.waits = true, false
-		_ = unix.Close(int(c.socket))
+	if c.closed {
+		return
+	}
+	_ = unix.Close(int(c.socket))
+	c.closed, c.waits = true, false
+	if c.session != nil {
+		for _, other := range c.session.visitors {
+			other.closed, other.waits = true, false
+		}
 	}
 }
 
@@ -131,15 +138,20 @@ func await(fd int, events int16) error {
 // shake makes a connection of TLS 1.3 of a socket that still blocks. Both the
 // version and the key exchange are fixed, so that two servers are compared with
 // the same work.
-func shake(s socket) (*tls.Conn, error) {
+func shake(s socket, protocols ...string) (*tls.Conn, error) {
 	c := tls.Client(s, &tls.Config{
+		NextProtos:         protocols,
 		ServerName:         "localhost",
 		InsecureSkipVerify: true, // made for this run, on loopback
 		MinVersion:         tls.VersionTLS13,
 		MaxVersion:         tls.VersionTLS13,
 		CurvePreferences:   []tls.CurveID{tls.X25519},
 	})
-	return c, c.Handshake()
+	err := c.Handshake()
+	if got := c.ConnectionState().NegotiatedProtocol; err == nil && len(protocols) > 0 && got != protocols[0] {
+		err = fmt.Errorf("the server speaks %q, not %s", got, protocols[0])
+	}
+	return c, err
 }
 
 // suite names what TLS agreed on.

@@ -34,7 +34,7 @@ func (l *Load) Open(n int, r *Report) error {
 		}
 	}
 	*r = l.end(began)
-	if l.target.Secure && len(added) > 0 {
+	if len(added) > 0 && added[0].secure != nil {
 		r.Suite = suite(added[0].secure)
 	}
 	return nil
@@ -51,12 +51,12 @@ func (l *Load) connect(n int) ([]*conn, error) {
 		return nil, err
 	}
 	added := make([]*conn, n)
-	errs := make([]error, 4)
+	errs, share := make([]error, 4), max(l.target.Share, 1)
 	var all sync.WaitGroup
 	for worker := range errs {
 		all.Go(func() {
-			for i := worker; i < n && errs[worker] == nil; i += len(errs) {
-				added[i], errs[worker] = l.visitor(to, len(l.conns)+i)
+			for i := worker * share; i < n && errs[worker] == nil; i += len(errs) * share {
+				errs[worker] = l.visit(to, len(l.conns)+i, added[i:min(i+share, n)])
 			}
 		})
 	}
@@ -67,34 +67,52 @@ func (l *Load) connect(n int) ([]*conn, error) {
 		}
 	}
 	l.conns = append(l.conns, added...)
-	for _, c := range added {
-		if err := l.loop.add(int(c.socket), int32(c.index)); err != nil {
+	for i := 0; i < n; i += share {
+		if err := l.loop.add(int(added[i].socket), int32(added[i].index)); err != nil {
 			return nil, err
 		}
 	}
 	return added, nil
 }
 
-// visitor makes the connection with that index.
-func (l *Load) visitor(to netip.AddrPort, index int) (*conn, error) {
+// visit makes a connection, with visitors from that index on.
+func (l *Load) visit(to netip.AddrPort, index int, visitors []*conn) error {
 	from := netip.AddrFrom4([4]byte{127, 0, l.target.Network, byte(1 + index/perAddress)})
-	s, err := dial(to, from)
+	first := conn{}
+	var err error
+	if first.socket, err = dial(to, from); err != nil {
+		return fmt.Errorf("connection %d to %s: %w", index, to, err)
+	}
+	switch {
+	case l.target.Share > 0:
+		first.session = newSession()
+		first.secure, err = shake(first.socket, "h2")
+	case l.target.Secure:
+		first.secure, err = shake(first.socket)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("connection %d to %s: %w", index, to, err)
+		return fmt.Errorf("connection %d to %s: %w", index, to, err)
 	}
-	c := &conn{socket: s, index: index, channel: index % max(l.target.Channels, 1)}
-	if l.target.Secure {
-		if c.secure, err = shake(s); err != nil {
-			return nil, fmt.Errorf("connection %d to %s: %w", index, to, err)
-		}
+	for i := range visitors {
+		c := first
+		c.index = index + i
+		c.channel = c.index % max(l.target.Channels, 1)
+		visitors[i] = &c
 	}
-	return c, unix.SetNonblock(int(s), true)
+	if first.session != nil {
+		first.session.visitors = visitors
+	}
+	return unix.SetNonblock(int(first.socket), true)
 }
 
 // ask sends a connection's next request.
 func (l *Load) ask(c *conn) {
 	l.out = l.request(l.out[:0], c)
 	c.waits = true
+	if s := c.session; s != nil {
+		s.ask(c, l.out)
+		l.out = append(l.out[:0], s.written()...)
+	}
 	if err := c.write(l.out); err != nil {
 		l.lose(c, err)
 	}

@@ -24,7 +24,10 @@ type Target struct {
 	Dialect string
 	// Secure asks by TLS 1.3, Streams for server-sent events instead of polls.
 	Secure, Streams bool
-	// Channels is how many there are; connection i listens to channel i modulo it.
+	// Share is how many visitors share a connection by TLS 1.3 and HTTP/2; 0 is
+	// for HTTP/1.1.
+	Share int
+	// Channels is how many there are; visitor i listens to channel i modulo it.
 	Channels int
 	// Network makes 127.0.Network.x the visitors' addresses, so that no two
 	// load processes run out of one address's ports.

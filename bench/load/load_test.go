@@ -5,8 +5,10 @@ package load
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -159,5 +161,71 @@ func TestQuantiles(t *testing.T) {
 	}
 	if median, p99, last := quantiles(nil); median != 0 || p99 != 0 || last != 0 {
 		t.Errorf("of none: %d, %d, %d", median, p99, last)
+	}
+}
+
+// TestVisitorsShareAConnectionOfHTTP2, and each gets its own answer.
+func TestVisitorsShareAConnectionOfHTTP2(t *testing.T) {
+	asked, event := make(chan string, 100), make(chan string)
+	site := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- fmt.Sprint(r.Proto, " ", r.RemoteAddr, " ", r.RequestURI, " ", r.Header.Get("Cookie"))
+		data, ok := <-event
+		if !ok {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprintf(w, `{"cursor":"of %s","events":[{"data":%s}]}`, r.URL.Path, data)
+	}))
+	site.EnableHTTP2 = true
+	site.StartTLS()
+	defer site.Close()
+	publish := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		data, _ := io.ReadAll(r.Body)
+		for range 3 {
+			event <- string(data)
+		}
+	}))
+	defer publish.Close()
+	l := new(Load)
+	target := Target{Site: site.Listener.Addr().String(), Publish: publish.Listener.Addr().String(),
+		Dialect: "native", Channels: 2, Secure: true, Share: 3, Network: 201}
+	if err := l.Aim(target, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close(Nothing{}, nil) }()
+	var r Report
+	if err := l.Open(6, &r); err != nil || r.Bad() || r.Suite == "" {
+		t.Fatal(r, err)
+	}
+	from, asks := map[string]int{}, map[string]int{}
+	for range 6 {
+		words := strings.Fields(<-asked)
+		from[words[1]]++
+		asks[words[0]+" "+words[2]]++
+	}
+	if len(from) != 2 || asks["HTTP/2.0 /comet/c0?since=now"] != 3 || asks["HTTP/2.0 /comet/c1?since=now"] != 3 {
+		t.Errorf("from %v: %v", from, asks)
+	}
+	if err := l.Publish(Nothing{}, &r); err != nil || r.Bad() || r.Answers != 6 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for i, c := range l.conns {
+		if want := fmt.Sprintf("of /comet/c%d", i%2); c.cursor != want {
+			t.Errorf("visitor %d goes on from %q", i, c.cursor)
+		}
+	}
+	if err := l.Again(Nothing{}, &r); err != nil || r.Bad() {
+		t.Fatal(r, err)
+	}
+	for range 6 {
+		<-asked
+	}
+	close(event) // a stream that breaks off ends all visitors of its connection
+	for deadline := time.Now().Add(patience); l.report.Closed < 6 && time.Now().Before(deadline); {
+		if err := l.turn(func(*conn, answer, time.Time) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.report.Closed != 6 || l.waiting() != 0 {
+		t.Errorf("%+v, %d wait", l.report, l.waiting())
 	}
 }

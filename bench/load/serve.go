@@ -40,17 +40,44 @@ func (l *Load) drain(c *conn, got func(*conn, answer, time.Time)) {
 			l.lose(c, err)
 			return
 		}
-		l.cut(c, l.buf[:n], got)
+		if c.session != nil {
+			err = l.takeFrames(c, l.buf[:n], got)
+		} else {
+			l.cut(c, l.buf[:n], got)
+		}
+		if err != nil {
+			l.lose(c, err)
+			return
+		}
 		if c.secure == nil {
 			return
 		}
 	}
 }
 
-// lose counts a connection that the server ended.
+// takeFrames gives each whole answer in frames of HTTP/2 to got, and writes what
+// the frames want to be answered.
+func (l *Load) takeFrames(c *conn, data []byte, got func(*conn, answer, time.Time)) error {
+	now := time.Now()
+	if err := c.session.take(data, func(c *conn, a answer) { got(c, a, now) }); err != nil {
+		return err
+	}
+	if b := c.session.written(); len(b) > 0 {
+		return c.write(b)
+	}
+	return nil
+}
+
+// lose counts a connection that the server ended, for each visitor that it had.
 func (l *Load) lose(c *conn, err error) {
+	if c.closed {
+		return
+	}
 	c.close()
 	l.report.Closed++
+	if c.session != nil {
+		l.report.Closed += len(c.session.visitors) - 1
+	}
 	if l.report.Trouble == "" {
 		l.report.Trouble = "closed: " + err.Error()
 		if errors.Is(err, io.EOF) && len(c.rest) > 0 {
