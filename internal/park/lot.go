@@ -22,7 +22,6 @@ type Lot struct {
 	sockets, own bool
 	// writeTimeout and politeTime are the constants, but in tests.
 	writeTimeout, politeTime time.Duration
-	thrift                   thrift
 	// addrs are the local addresses of connections. There are few.
 	addrs sync.Map
 }
@@ -79,7 +78,7 @@ func (lot *Lot) Conn(c net.Conn, early []byte, terms *Terms) *Conn {
 		p.own = lot.own && plain && p.adopt()
 	}
 	l.held.Add(1)
-	lot.thrift.note()
+	process.note()
 	return p
 }
 
