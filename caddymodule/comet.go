@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -203,9 +204,32 @@ func (c *Comet) chatChannel() error {
 
 // ServeHTTP holds the request, or passes it on.
 func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	begin := c.begin
+	if r.ProtoMajor > 1 { // else it is parked, most likely
+		begin = c.beginAside
+	}
+	held, err := begin(w, r)
+	switch {
+	case errors.Is(err, dialect.ErrPass):
+		return next.ServeHTTP(w, r)
+	case err != nil || held == nil:
+		return err
+	}
+	return held.end(r.Context())
+}
+
+// beginAside is begin on a stack of its own.
+func (c *Comet) beginAside(w http.ResponseWriter, r *http.Request) (held *heldRequest, err error) {
+	hold.Aside(func() { held, err = c.begin(w, r) })
+	return held, err
+}
+
+// begin does all that is to be done before the request waits. It returns nil where
+// that was all.
+func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, error) {
 	ask, err := c.dialect.Read(r)
 	if errors.Is(err, dialect.ErrPass) {
-		return next.ServeHTTP(w, r)
+		return nil, err
 	}
 	if ask.Public {
 		forEveryone(w.Header())
@@ -216,7 +240,7 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 			preflight(w.Header(), c.methods())
 		}
 		w.WriteHeader(http.StatusNoContent)
-		return nil
+		return nil, nil
 	}
 	if !slices.Contains(c.methods(), r.Method) {
 		w.Header().Set("Allow", strings.Join(c.methods(), ", "))
@@ -224,31 +248,31 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 		if c.Dialect == "doorbell" {
 			text = "GET waits until the event variable is set, POST sets it"
 		}
-		return c.refuse(w, "method", http.StatusMethodNotAllowed, text)
+		return nil, c.refuse(w, "method", http.StatusMethodNotAllowed, text)
 	}
 	if err != nil {
 		var bad *dialect.Error
 		if errors.As(err, &bad) {
-			return c.refuse(w, "request", bad.Status, bad.Text)
+			return nil, c.refuse(w, "request", bad.Status, bad.Text)
 		}
-		return err
+		return nil, err
 	}
 	if !ask.Public {
 		if text := foreign(w, r); text != "" {
-			return c.refuse(w, "origin", http.StatusForbidden, text)
+			return nil, c.refuse(w, "origin", http.StatusForbidden, text)
 		}
 	}
 	if r.Method == http.MethodPost {
 		// Sets an event variable, whatever body comes or does not come with it.
 		c.publish.publish(w, r, ask.Publish, nil)
-		return nil
+		return nil, nil
 	}
 	if status, text := drain(w, r); status != 0 {
-		return c.refuse(w, "request", status, text)
+		return nil, c.refuse(w, "request", status, text)
 	}
 	if ask.Publish != "" {
 		c.publish.publish(w, r, ask.Publish, ask.Data)
-		return nil
+		return nil, nil
 	}
 	return c.hold(w, r, ask)
 }
@@ -260,8 +284,14 @@ func (c *Comet) methods() []string {
 	return []string{http.MethodGet, http.MethodHead, http.MethodOptions}
 }
 
-// hold waits with the request and keeps the books.
-func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) error {
+// heldRequest is a request that waits, and the book of it.
+type heldRequest struct {
+	hold.Hold
+	book *book
+}
+
+// hold begins to wait with the request and to keep the book.
+func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) (*heldRequest, error) {
 	wait := c.use.settings.hold()
 	if c.Hold != 0 {
 		wait = time.Duration(c.Hold)
@@ -270,23 +300,29 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) er
 	if ask.Wait != dialect.Default {
 		wait = min(wait, ask.Wait)
 	}
-	h := hold.Hold{
+	h := new(heldRequest)
+	h.Hold = hold.Hold{
 		Hub: c.use.hub.Hub, Channels: ask.Channels, Since: ask.Since, Answer: ask.Answer,
 		Wait: wait, Heartbeat: c.use.settings.heartbeat(),
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
-	b := pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
-	h.Parking = c.parking(w, r, b, ask.Position)
-	report, err := h.Serve(w, ofVisitor(r))
-	if err != nil {
-		b.close(hold.Report{Outcome: hold.Denied})
-		return c.refuse(w, "request", http.StatusBadRequest, err.Error())
+	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
+	h.Parking = c.parking(w, r, h.book, ask.Position)
+	if err := h.Begin(w, ofVisitor(r)); err != nil {
+		h.book.close(hold.Report{Outcome: hold.Denied})
+		return nil, c.refuse(w, "request", http.StatusBadRequest, err.Error())
 	}
+	return h, nil
+}
+
+// end waits until the request is answered, and closes its book.
+func (h *heldRequest) end(ctx context.Context) error {
+	report := h.End()
 	if report.Outcome == hold.Parked {
 		return nil
 	}
-	b.close(report)
-	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+	h.book.close(report)
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.String("comet", string(report.Outcome)))
 	}
 	if report.Abort {

@@ -48,6 +48,10 @@ type Hold struct {
 	Ends      Ends
 	// Parking is how the hold may leave its goroutine, nil if it may not.
 	Parking *Parking
+
+	// line waits, from Begin to End. nil where Begin was all.
+	line   *waiting
+	report Report
 }
 
 // Ends are the reasons of the server's own to end a hold.
@@ -115,16 +119,26 @@ type Report struct {
 // Serve holds the request until it is answered. The error is one that nothing
 // was written for: [hub.ErrTooManyNames] and others that the client can mend.
 func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
+	if err := h.Begin(w, r); err != nil {
+		return Report{}, err
+	}
+	return h.End(), nil
+}
+
+// Begin is what Serve does before it waits, and may be called by [Aside]. Then End
+// follows.
+func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		dress(w.Header(), h.Answer, usual)
 		w.WriteHeader(http.StatusOK)
-		return Report{Outcome: Timeout}, nil
+		h.report = Report{Outcome: Timeout}
+		return nil
 	}
 	if r.ProtoMajor == 3 {
 		h.Wait = min(h.Wait, maxWaitHTTP3)
 		h.Heartbeat = min(h.Heartbeat, maxWaitHTTP3)
 	}
-	l := newWaiting(w, r, h.Answer)
+	l := h.waiting(w, r)
 	c, b, err := h.open(h.Since, l)
 	switch {
 	case errors.Is(err, hub.ErrTooManyHolds), errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed):
@@ -134,9 +148,10 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 			mood = refusal
 		}
 		l.whole(status, mood, body)
-		return Report{Outcome: Denied}, nil
+		h.report = Report{Outcome: Denied}
+		return nil
 	case err != nil:
-		return Report{}, err
+		return err
 	}
 	ends := h.Ends
 	if h.Answer.Patient() {
@@ -147,7 +162,22 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 	if !plainHeader(w.Header()) {
 		h.Parking = nil
 	}
-	return l.drive(h, c, b, ends), nil
+	l.course, l.base, l.stop, l.retire = c, b, ends.Stop, ends.Retire
+	// What writes again and again must not do it on the stack that it waits on.
+	l.aside = r.ProtoMajor > 1 && (h.Answer.Stream() || h.Answer.Patient())
+	h.line = l
+	c.begin()
+	l.settle()
+	return nil
+}
+
+// End waits until the request is answered. It needs little stack to wait.
+func (h *Hold) End() Report {
+	if h.line == nil {
+		return h.report
+	}
+	h.line.wait()
+	return h.line.report
 }
 
 // course is the hold's way, and the part of it that all have in common.

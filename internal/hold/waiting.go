@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
 // waiting is the line of a request whose goroutine waits in the handler. It
@@ -14,7 +16,14 @@ type waiting struct {
 	rc     *http.ResponseController
 	ctx    context.Context
 	answer Answer
+	hold   *Hold
+	course course
+	base   *base
 	rung   chan struct{}
+	// stop and retire are as in [Ends], and nil once they are closed.
+	stop, retire <-chan struct{}
+	// aside: steps are taken by [Aside].
+	aside bool
 	// wrote is what the course has not been told of yet.
 	wrote wrote
 	// slow: a write ended because it took too long.
@@ -34,19 +43,19 @@ const (
 	inVain
 )
 
-func newWaiting(w http.ResponseWriter, r *http.Request, a Answer) *waiting {
+func (h *Hold) waiting(w http.ResponseWriter, r *http.Request) *waiting {
 	return &waiting{
-		w: w, rc: http.NewResponseController(w), ctx: r.Context(), answer: a,
-		rung: make(chan struct{}, 1),
+		w: w, rc: http.NewResponseController(w), ctx: r.Context(), answer: h.Answer,
+		hold: h, rung: make(chan struct{}, 1),
 	}
 }
 
-// drive takes the course through its steps until it is over.
-func (l *waiting) drive(h *Hold, c course, b *base, ends Ends) Report {
-	c.begin()
-	l.settle(c)
-	stop, retire := ends.Stop, ends.Retire
-	mayPark := h.Parking != nil
+// wait takes the course through its steps until it is over.
+func (l *waiting) wait() {
+	mayPark := l.hold.Parking != nil
+	if !mayPark && !l.ended {
+		park.Came()
+	}
 	var timer *time.Timer
 	defer func() {
 		if timer != nil {
@@ -55,14 +64,13 @@ func (l *waiting) drive(h *Hold, c course, b *base, ends Ends) Report {
 	}()
 	for !l.ended {
 		if mayPark && len(l.rung) == 0 {
-			if l.leave(h, c, b) {
-				return Report{Outcome: Parked}
+			if mayPark = false; l.leave() {
+				l.over(Report{Outcome: Parked})
 			}
-			mayPark = false
 			continue
 		}
 		var due <-chan time.Time
-		if when := c.when(); when != 0 {
+		if when := l.course.when(); when != 0 {
 			if timer == nil {
 				timer = time.NewTimer(when.Left())
 			} else {
@@ -70,39 +78,56 @@ func (l *waiting) drive(h *Hold, c course, b *base, ends Ends) Report {
 			}
 			due = timer.C
 		}
-		select {
-		case <-l.rung:
-			c.news()
-		case <-l.ctx.Done():
-			c.lost(ClientGone)
-		case <-due:
-			c.due()
-		case <-stop:
-			stop = nil
-			c.stop()
-		case <-retire:
-			retire = nil
-			c.retire()
+		step := l.next(due)
+		if l.aside {
+			Aside(func() { l.take(step) })
+		} else {
+			l.take(step)
 		}
-		l.settle(c)
 	}
-	return l.report
+}
+
+// next waits for what happens next, and returns what is to be done then.
+func (l *waiting) next(due <-chan time.Time) (step func()) {
+	c := l.course
+	select {
+	case <-l.rung:
+		step = c.news
+	case <-l.ctx.Done():
+		step = func() { c.lost(ClientGone) }
+	case <-due:
+		step = c.due
+	case <-l.stop:
+		l.stop = nil
+		step = c.stop
+	case <-l.retire:
+		l.retire = nil
+		step = c.retire
+	}
+	return step
+}
+
+func (l *waiting) take(step func()) {
+	step()
+	l.settle()
 }
 
 // leave has the connection parked and reports whether it is. The course was
 // waiting, and else does so again.
-func (l *waiting) leave(h *Hold, c course, b *base) bool {
-	d, _ := b.rest()
-	if b.inbox.Store(d); d == nil && l.park(h, c, b) {
+func (l *waiting) leave() bool {
+	d, _ := l.base.rest()
+	if l.base.inbox.Store(d); d == nil && l.park(l.hold, l.course, l.base) {
 		return true
 	}
-	c.news()
-	l.settle(c)
+	park.Came()
+	l.course.news()
+	l.settle()
 	return false
 }
 
 // settle tells the course what became of its writes.
-func (l *waiting) settle(c course) {
+func (l *waiting) settle() {
+	c := l.course
 	for l.wrote != nothing && !l.ended {
 		w := l.wrote
 		l.wrote = nothing
