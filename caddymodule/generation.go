@@ -40,6 +40,9 @@ func (a *App) onShutdown(ctx caddy.Context, comet bool) {
 	defer a.mu.Unlock()
 	known, ok := a.servers[srv]
 	a.servers[srv] = known || comet
+	if comet && !known {
+		srv.RegisterConnContext(shakeAside)
+	}
 	if ok {
 		return
 	}

@@ -1,0 +1,53 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"runtime/debug"
+
+	"go.uber.org/zap"
+)
+
+// shakeAside has the TLS handshake of a new connection done by a goroutine of its
+// own. It needs a stack twice as large as all that comes after it, and the
+// connection's goroutine, which is there as long as an HTTP/2 connection is, would
+// keep that. It is for [caddyhttp.Server.RegisterConnContext].
+func shakeAside(ctx context.Context, c net.Conn) context.Context {
+	conn, ok := c.(*tls.Conn)
+	if !ok {
+		return ctx
+	}
+	s := shaking{ctx, make(chan struct{})}
+	go s.shake(conn)
+	return s
+}
+
+// shaking is the context of a connection whose handshake is being done aside. The
+// server asks for it as well, and gets the result of the one that is under way
+// already, or nothing is saved. So it must not be the first: what it asks its
+// context before is when that is done ([tls.Conn.HandshakeContext]), and by then
+// the other has begun.
+type shaking struct {
+	context.Context
+	begun chan struct{}
+}
+
+func (s shaking) Done() <-chan struct{} {
+	<-s.begun // soon
+	return s.Context.Done()
+}
+
+func (s shaking) shake(c *tls.Conn) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			logs().holds.Error("panic in a TLS handshake", zap.Any("reason", reason), zap.ByteString("stack", debug.Stack()))
+			_ = c.Close()
+		}
+	}()
+	// What the server's own would have.
+	ctx := context.WithValue(s.Context, http.LocalAddrContextKey, c.LocalAddr())
+	close(s.begun)
+	_ = c.HandshakeContext(ctx) // the server gets the same error
+}
