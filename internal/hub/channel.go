@@ -40,6 +40,10 @@ type channel struct {
 	// stampOwed says that an event shares a stamp that was taken before it, so
 	// that the stamp must rise once more.
 	stampOwed bool
+	// unpaid: it has not risen since, and all events behind paid are to have
+	// another stamp than they have.
+	unpaid bool
+	paid   uint64
 	// kept says that a source stands behind the channel (a file exists), whose
 	// stamp would be lost with it.
 	kept bool

@@ -117,6 +117,14 @@ func (s *Sub) collectEachLocked() *Delivery {
 		return nil
 	}
 	h := m.ch.history()
+	if m.ch.unpaid {
+		// The rest will have a stamp of its own soon. Whoever got it by the one that
+		// it shares would get it again by that.
+		h = h[:sort.Search(len(h), func(i int) bool { return h[i].Seq > m.ch.paid })]
+		if len(h) == 0 || h[len(h)-1].Stamp <= m.behind {
+			return nil
+		}
+	}
 	first := sort.Search(len(h), func(i int) bool { return h[i].Stamp > m.behind })
 	if first == len(h) { // only the stamp rose, or the event is gone already
 		m.takeStampLocked(m.ch.stamp)

@@ -141,6 +141,39 @@ func TestAfterABurstTheLastIsRead(t *testing.T) {
 	})
 }
 
+// Where stamps are as far ahead as they may be, an event shares one until it gets
+// its own: nobody gets it by both.
+func TestAnEventThatIsOwedAStampIsReadOnce(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		early := r.chatter()
+		last := ""
+		for i := 0; early.stamp < r.zero+5; i++ {
+			last = fmt.Sprint(i)
+			r.say(last)
+			early.wants(last)
+		}
+		late := &chatter{r: r, stamp: early.stamp - 1}
+		waits := r.subscribe(hub.EachAfterStamp(early.stamp), "chat")
+		waits.Next()
+		r.say("shared")
+		late.wants(last)
+		late.wants("-")
+		early.wants("-")
+		fresh := r.chatter()
+		fresh.wants(last)
+		r.clock.Advance(2 * time.Second)
+		synctest.Wait()
+		if got := early.read(waits.take()); got != "shared" {
+			t.Errorf("who waited got %q", got)
+		}
+		for _, c := range []*chatter{late, fresh} {
+			c.wants("shared")
+			c.wants("-")
+		}
+		early.wants("-")
+	})
+}
+
 func TestWhatWasThereBeforeIsReadByWhoHasLess(t *testing.T) {
 	stampBubble(t, func(r stampRig) {
 		before := func(changed int64) {

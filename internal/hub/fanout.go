@@ -182,7 +182,7 @@ func (j *job) forStampLocked(s *Sub, m *member) *Delivery {
 // forEachLocked returns what a waiter for the next event gets, nil if nothing.
 // Mostly that is the job's only event.
 func (j *job) forEachLocked(s *Sub, m *member) *Delivery {
-	if d := j.delivery; d != nil && len(d.Events) == 1 && d.Events[0].Stamp > m.behind && m.ch.newest() == d.Events[0].Seq {
+	if d := j.delivery; d != nil && !m.ch.unpaid && len(d.Events) == 1 && d.Events[0].Stamp > m.behind && m.ch.newest() == d.Events[0].Seq {
 		s.disarmLocked()
 		m.takeStampLocked(d.Events[0].Stamp)
 		return d

@@ -12,7 +12,7 @@ func (h *Hub) raiseStampLocked(ch *channel, e *Entry) {
 	case e.Stamp > ch.stamp:
 		ch.stamp = e.Stamp
 		ch.stampTaken = e.Quiet // an earlier life may have given it to someone
-		ch.stampOwed = false
+		ch.stampOwed, ch.unpaid = false, false
 	case ch.stampTaken && !e.Quiet:
 		h.oweStampLocked(ch)
 	}
@@ -26,6 +26,9 @@ func (h *Hub) oweStampLocked(ch *channel) {
 		return
 	}
 	ch.stampOwed = true
+	if !ch.unpaid {
+		ch.unpaid, ch.paid = true, ch.newest()
+	}
 	h.clock.AfterFunc(stampPause, func() { h.payStamp(ch) })
 }
 
