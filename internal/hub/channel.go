@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"container/list"
 	"slices"
 	"sort"
@@ -148,6 +149,17 @@ func (c *channel) overfull(l Limits, now time.Time) bool {
 // presentLocked reports whether the history is down to the present state of
 // the thing behind the channel.
 func (c *channel) presentLocked() bool { return c.kept && c.state && len(c.history()) == 1 }
+
+// says reports whether a draft's content is the state that the newest event told
+// already: somebody looks at the thing anew, who did not see that it stayed.
+func (c *channel) says(d *Draft) bool {
+	h := c.history()
+	if !d.State || !c.state || len(h) == 0 {
+		return false
+	}
+	e := h[len(h)-1]
+	return e.ContentType == d.ContentType && bytes.Equal(e.Data, d.Data)
+}
 
 // needed reports whether more than history would be lost with the channel.
 func (c *channel) needed() bool { return c.subs > 0 || c.kept || c.stampOwed }

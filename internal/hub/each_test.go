@@ -203,6 +203,36 @@ func TestWhatWasThereBeforeIsReadByWhoHasLess(t *testing.T) {
 	})
 }
 
+// A file is looked at anew after a configuration without its watch.
+func TestAStateThatIsSeenAgainIsNoSecondEvent(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		seen := func(text string) {
+			r.drafts(hub.Draft{
+				Channel: "chat", Data: []byte(text), ContentType: "text/plain", Changed: r.clock.Now(),
+				Quiet: true, State: true, Kept: true, Source: "file",
+			})
+		}
+		r.say("a")
+		c := r.chatter()
+		c.wants("a")
+		at := r.hub.Cursor()
+		r.hub.Gone("chat")
+		seen("a")
+		c.wants("-")
+		r.chatter().wants("a")
+		if f := r.subscribe(hub.After(at), "chat"); f.Next() != nil {
+			t.Error("who follows by a cursor got it again")
+		}
+		seen("b")
+		c.wants("b")
+		seen("a") // it is what it was, but not what it was last
+		c.wants("a")
+		if d := r.subscribe(hub.After(at), "chat").Next(); d == nil || len(d.Events) != 2 {
+			t.Errorf("who follows by a cursor got %s", show(d))
+		}
+	})
+}
+
 func TestAStateOutlivesTheHistoryWhileItsThingIsThere(t *testing.T) {
 	stampBubble(t, func(r stampRig) {
 		r.limit(func(l *hub.Limits) { l.HistoryCount, l.HistoryAge = 0, time.Minute })

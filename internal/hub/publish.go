@@ -89,6 +89,7 @@ func (h *Hub) admit(drafts []Draft) ([]Draft, []Result, error) {
 		opened = append(opened, ch)
 		h.knownLocked(ch, d)
 		d.Channel, d.StampTaken = ch.name, ch.stampTaken
+		d.StampOnly = d.StampOnly || d.Quiet && ch.says(d)
 		results[i] = Result{Channel: ch.name, Receivers: ch.subs}
 	}
 	return drafts, results, nil
