@@ -1,0 +1,477 @@
+package faults
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Kind is what a round does to the server.
+type Kind string
+
+// The kinds.
+const (
+	// Fair leaves the server alone.
+	Fair Kind = "fair"
+	// Reloads loads one configuration after the other.
+	Reloads Kind = "reloads"
+	// Gaps keeps little history, and has clients be away for longer.
+	Gaps Kind = "gaps"
+	// Restarts ends the server, politely or not, and starts it again.
+	Restarts Kind = "restarts"
+)
+
+// Kinds are all.
+var Kinds = []Kind{Fair, Reloads, Gaps, Restarts}
+
+// Round is one server, its clients and its publishers, for a while.
+type Round struct {
+	Seed Seed
+	// Kind is chosen by the seed where it is empty.
+	Kind Kind
+	// For is how long is published.
+	For time.Duration
+	// Binary is the server, Dir an empty directory with a short name.
+	Binary, Dir string
+	// Env is what its environment has besides.
+	Env []string
+	// Log is told what happens.
+	Log io.Writer
+
+	server    *Server
+	ledger    *Ledger
+	law       Law
+	settings  Settings
+	weather   Weather
+	tally     Tally
+	calm      sync.RWMutex
+	proxies   []*Proxy
+	channels  []string
+	writers   []*Writer
+	followers []*Follower
+	novcomets []*Listener
+	chats     []*Listener
+	bells     []*Listener
+	// rung is the last event variable that is being set.
+	rung atomic.Int64
+
+	mu       sync.Mutex
+	verdicts []string
+}
+
+func (r *Round) wrong(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.verdicts = append(r.verdicts, fmt.Sprintf(format, args...))
+}
+
+func (r *Round) logf(format string, args ...any) { fmt.Fprintf(r.Log, format+"\n", args...) }
+
+// Do does the round and returns what is wrong with the server. The error is one of
+// the round's own.
+func (r *Round) Do(ctx context.Context) (verdicts []string, err error) {
+	r.choose()
+	r.logf("seed %d, %s: history %s, hold %s, lease %t, %s", r.Seed, r.Kind, r.settings.History, r.settings.Hold, r.settings.Lease, strings.Join(r.Env, " "))
+	if r.server, err = NewServer(r.Binary, r.Dir, r.Env); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{"lines", "touch"} {
+		if err := os.Mkdir(filepath.Join(r.Dir, dir), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for _, file := range []string{"touch/news.comet", "touch/nothing.comet"} {
+		if err := os.WriteFile(filepath.Join(r.Dir, file), nil, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.server.Start(r.settings); err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, p := range r.proxies {
+			p.Close()
+		}
+		if err := r.server.Stop(syscall.SIGTERM); err != nil {
+			r.wrong("%v", err)
+		}
+		for _, m := range r.server.Mistakes() {
+			r.wrong("%s", m)
+		}
+		verdicts = r.verdicts
+	}()
+	return nil, r.play(ctx)
+}
+
+// choose takes the round's decisions.
+func (r *Round) choose() {
+	d := r.Seed.Source("round", 0)
+	kind := Kinds[d.IntN(len(Kinds))]
+	if r.Kind == "" {
+		r.Kind = kind
+	}
+	r.settings = Settings{History: "100000 10m 50MiB", Hold: between(d, time.Second, 4*time.Second).Truncate(time.Millisecond), Lease: d.IntN(2) == 0}
+	r.weather = Weather{Cuts: 0.4 + 0.6*d.Float64(), Least: 30, Most: logUniform(d, 1500, 100000), Slow: 0.3 * d.Float64(), Stall: 2 * time.Second}
+	switch r.Kind {
+	case Gaps:
+		r.law.History = 5
+		r.settings.History = "5 10m 50MiB"
+		r.weather.Stall = 12 * time.Second
+		r.weather.Most = 5000
+	case Restarts:
+		r.law.Restarts = true
+	}
+	for n := range 2 + d.IntN(3) {
+		r.channels = append(r.channels, fmt.Sprintf("c%d", n))
+	}
+}
+
+// client returns one of its own, behind a proxy of its own.
+func (r *Round) client(place, port string, protocols *http.Protocols) (*http.Client, error) {
+	p, err := NewProxy("127.0.0.1:"+port, r.weather, r.Seed, place, &r.tally)
+	if err != nil {
+		return nil, err
+	}
+	r.proxies = append(r.proxies, p)
+	return &http.Client{Transport: &http.Transport{
+		Protocols:          protocols,
+		DisableCompression: true,
+		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"},
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", p.Addr())
+		},
+	}}, nil
+}
+
+// way is how clients come to the server.
+type way struct {
+	name, base, port string
+	protocols        *http.Protocols
+}
+
+func (r *Round) ways() []way {
+	one, two := new(http.Protocols), new(http.Protocols)
+	one.SetHTTP1(true)
+	two.SetHTTP2(true)
+	p := r.server.Ports
+	return []way{
+		{"parked", "http://127.0.0.1:" + p.Plain, p.Plain, one},
+		{"held", "http://127.0.0.1:" + p.Held, p.Held, one},
+		{"tls", "https://localhost:" + p.TLS, p.TLS, one},
+		{"h2", "https://localhost:" + p.TLS, p.TLS, two},
+	}
+}
+
+// variable is the n-th event variable.
+func (r *Round) variable(n int) string { return fmt.Sprintf("7%015d%06d", uint64(r.Seed)%1e15, n) }
+
+// gather makes all clients.
+func (r *Round) gather(cursor string) error {
+	for _, way := range r.ways() {
+		for _, form := range Forms {
+			name := way.name + " " + form
+			client, err := r.client(name, way.port, way.protocols)
+			if err != nil {
+				return err
+			}
+			d := r.Seed.Source("channels of "+name, 0)
+			channels := slices.Clone(r.channels)
+			d.Shuffle(len(channels), func(i, j int) { channels[i], channels[j] = channels[j], channels[i] })
+			n := 1 + d.IntN(len(channels))
+			if r.Kind == Gaps { // so that it is known what a gap may leave out
+				n = 1
+			}
+			r.followers = append(r.followers, NewFollower(name, form, client, way.base+"/comet/", cursor, channels[:n], r.ledger, r.Seed))
+		}
+		for name, make := range map[string]func(name string, client *http.Client){
+			" novcomet": func(name string, client *http.Client) {
+				r.novcomets = append(r.novcomets, newNovComet(name, client, way.base, "news", r.Seed))
+			},
+			" chat": func(name string, client *http.Client) {
+				r.chats = append(r.chats, newChat(name, client, way.base, r.Seed))
+			},
+			" doorbell": func(name string, client *http.Client) {
+				r.bells = append(r.bells, newBell(name, client, way.base, r.variable, &r.rung, r.Seed))
+			},
+		} {
+			client, err := r.client(way.name+name, way.port, way.protocols)
+			if err != nil {
+				return err
+			}
+			make(way.name+name, client)
+		}
+	}
+	client, err := r.client("publish poll", r.server.Ports.Publish, nil)
+	if err != nil {
+		return err
+	}
+	r.followers = append(r.followers, NewFollower("publish poll", "poll", client, "http://127.0.0.1:"+r.server.Ports.Publish+"/", cursor, r.channels[:1], r.ledger, r.Seed))
+	return nil
+}
+
+func (r *Round) play(all context.Context) error {
+	all, stop := context.WithCancel(all)
+	defer stop()
+	cursor, err := r.server.Cursor()
+	if err != nil {
+		return err
+	}
+	r.ledger = NewLedger()
+	r.ledger.Epoch(cursor)
+	if err := r.gather(cursor); err != nil {
+		return err
+	}
+	var following, publishing sync.WaitGroup
+	for _, f := range r.followers {
+		following.Go(func() { f.Run(all) })
+	}
+	for _, l := range slices.Concat(r.novcomets, r.chats, r.bells) {
+		following.Go(func() { l.Run(all) })
+	}
+	now, over := context.WithTimeout(all, r.For)
+	defer over()
+	if err := r.publish(&publishing, now, all); err != nil {
+		return err
+	}
+	switch r.Kind {
+	case Reloads:
+		publishing.Go(func() { r.reload(now) })
+	case Restarts:
+		publishing.Go(func() { r.restart(now) })
+	}
+	publishing.Wait()
+	for _, p := range r.proxies {
+		p.Calm()
+	}
+	if err := r.finish(all); err != nil {
+		r.wrong("%v", err)
+	}
+	stop()
+	following.Wait()
+	r.judge()
+	return nil
+}
+
+// publish starts all publishers.
+func (r *Round) publish(publishing *sync.WaitGroup, now, all context.Context) error {
+	base := "http://127.0.0.1:" + r.server.Ports.Publish
+	for i, channel := range r.channels {
+		for _, name := range []string{"p", "q", "once"}[:1+r.Seed.Source("publishers of "+channel, 0).IntN(3)] {
+			client, err := r.client("publisher "+channel+name, r.server.Ports.Publish, nil)
+			if err != nil {
+				return err
+			}
+			p := &Poster{
+				Channel: channel, Name: name, Client: client, Base: base, Ledger: r.ledger,
+				Chance: r.Seed.Source("pace of "+channel+name, 0), Pace: 60 * time.Millisecond, Once: name == "once",
+			}
+			publishing.Go(func() { p.Run(now, all) })
+		}
+		if i%2 == 0 && r.Kind != Restarts { // what is written while no server runs is no news to the next
+			w := &Writer{
+				Channel: channel, Name: "file", Dir: r.Dir, Ledger: r.ledger,
+				Chance: r.Seed.Source("lines of "+channel, 0), Pace: 100 * time.Millisecond, Calm: &r.calm,
+			}
+			r.writers = append(r.writers, w)
+			publishing.Go(func() {
+				if err := w.Run(now); err != nil {
+					r.wrong("writing lines: %v", err)
+				}
+			})
+		}
+	}
+	publishing.Go(func() {
+		n, err := touch(now, filepath.Join(r.Dir, "touch/news.comet"), r.Seed.Source("touches", 0), r.novcomets)
+		if err != nil {
+			r.wrong("%v", err)
+		}
+		for _, l := range r.novcomets {
+			if times, _ := l.state(); times > n+1 && !r.law.Restarts { // once for what was there before
+				r.wrong("%s was told %d times of %d touches", l.Name, times, n)
+			}
+		}
+	})
+	publishing.Go(func() {
+		if err := chat(now, filepath.Join(r.Dir, "chat.txt"), r.Seed.Source("chat", 0), r.chats); err != nil {
+			r.wrong("%v", err)
+		}
+	})
+	client, err := r.client("ringing", r.server.Ports.Plain, nil)
+	if err != nil {
+		return err
+	}
+	publishing.Go(func() {
+		err := ring(now, client, "http://127.0.0.1:"+r.server.Ports.Plain, r.variable, &r.rung, r.Seed.Source("rings", 0), r.bells)
+		if err != nil {
+			r.wrong("%v", err)
+		}
+	})
+	return nil
+}
+
+// read waits until somebody has heard what was written last.
+func (r *Round) read(ctx context.Context) error {
+	for _, w := range r.writers {
+		if err := w.Heard(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish publishes a last event on each channel, until all have one.
+func (r *Round) finish(all context.Context) error {
+	if err := r.read(all); err != nil {
+		return err
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for n := 0; ; n++ {
+		for _, channel := range r.channels {
+			p := &Poster{
+				Channel: channel, Name: LastPublisher, Client: direct, Base: "http://127.0.0.1:" + r.server.Ports.Publish,
+				Ledger: r.ledger, Chance: r.Seed.Source("last", 0),
+			}
+			p.Publish(all, Token(channel, LastPublisher, n))
+		}
+		// Whoever comes back to a new server late is told of a gap up to now, and
+		// needs another end.
+		again := time.NewTimer(2 * time.Second)
+		for _, f := range r.followers {
+			select {
+			case <-f.Finished:
+				continue
+			case <-again.C:
+			case <-all.Done():
+				return all.Err()
+			case <-limit.C:
+				r.unfinished()
+				return nil
+			}
+			break
+		}
+		if again.Stop() {
+			return nil
+		}
+	}
+}
+
+func (r *Round) unfinished() {
+	for _, f := range r.followers {
+		select {
+		case <-f.Finished:
+		default:
+			r.wrong("%s is not at the end after %s", f.Name, patience)
+		}
+	}
+}
+
+func (r *Round) judge() {
+	var records []*Record
+	answers, cut, gaps := 0, 0, 0
+	for _, f := range r.followers {
+		records = append(records, &f.Record)
+		answers, cut, gaps = answers+f.Answers, cut+f.Cut, gaps+len(f.Gaps)
+	}
+	for _, v := range r.ledger.Judge(r.law, records) {
+		r.wrong("%s", v)
+	}
+	told := 0
+	for _, l := range slices.Concat(r.novcomets, r.chats, r.bells) {
+		for _, c := range l.Complaints() {
+			r.wrong("%s: %s", l.Name, c)
+		}
+		answers, cut, told = answers+l.answers, cut+l.cut, told+l.times
+	}
+	r.logf("  %d events, %d followers, %d answers, %d cut, %d gaps, %d told otherwise; %v",
+		r.ledger.Certain(), len(records), answers, cut, gaps, told, r.tally.Counts())
+}
+
+// reload loads one configuration after the other.
+func (r *Round) reload(ctx context.Context) {
+	d := r.Seed.Source("reloads", 0)
+	for n := 0; ctx.Err() == nil; n++ {
+		c := r.settings
+		want := http.StatusOK
+		switch d.IntN(7) {
+		case 0: // the same
+		case 1:
+			c.History = fmt.Sprintf("%d 10m 50MiB", 50000+d.IntN(1000))
+			c.Hold = between(d, time.Second, 4*time.Second).Truncate(time.Millisecond)
+		case 2:
+			c.Lease = !c.Lease
+		case 3:
+			c.More = fmt.Sprintf("http://other%d.localhost:PLAIN {\n\tbind 127.0.0.1\n\timport comet\n}", n)
+		case 4: // fails when it is provisioned
+			c.More, want = "http://wrong.localhost:PLAIN {\n\tbind 127.0.0.1\n\ttls /nowhere.pem /nowhere.pem\n}\nhttps://wrong.localhost:TAKEN {\n\tbind 127.0.0.1\n\ttls /nowhere.pem /nowhere.pem\n}", http.StatusBadRequest
+		case 5: // fails when it starts
+			c.More, want = "http://wrong.localhost:TAKEN {\n\tbind 192.0.2.1\n}", http.StatusBadRequest
+		case 6:
+			r.remove(ctx, d)
+		}
+		status, said, err := r.server.Load(c)
+		if err != nil || status != want {
+			r.wrong("a reload (want %d) was answered %d %.300s (%v)", want, status, said, err)
+		}
+		if want == http.StatusOK {
+			r.settings = c
+		}
+		rest(ctx, between(d, 50*time.Millisecond, 3*time.Second))
+	}
+}
+
+// remove takes comet out of the configuration for a while. A file's lines are
+// nobody's then, so none are written.
+func (r *Round) remove(ctx context.Context, d *rand.Rand) {
+	r.calm.Lock()
+	defer r.calm.Unlock()
+	if err := r.read(ctx); err != nil {
+		r.wrong("%v", err)
+	}
+	c := r.settings
+	c.Without, c.More = true, ""
+	if status, said, err := r.server.Load(c); err != nil || status != http.StatusOK {
+		r.wrong("a reload without comet was answered %d %s (%v)", status, said, err)
+	}
+	rest(ctx, between(d, 10*time.Millisecond, time.Second))
+	if status, said, err := r.server.Load(r.settings); err != nil || status != http.StatusOK {
+		r.wrong("a reload with comet again was answered %d %s (%v)", status, said, err)
+	}
+}
+
+// restart ends the server now and then.
+func (r *Round) restart(ctx context.Context) {
+	d := r.Seed.Source("restarts", 0)
+	for {
+		rest(ctx, between(d, time.Second, 6*time.Second))
+		if ctx.Err() != nil {
+			return
+		}
+		by := []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[d.IntN(2)]
+		if err := r.server.Stop(by); err != nil {
+			r.wrong("%v", err)
+		}
+		if err := r.server.Start(r.settings); err != nil {
+			r.wrong("starting again: %v", err)
+			return
+		}
+		cursor, err := r.server.Cursor()
+		if err != nil {
+			r.wrong("after a restart: %v", err)
+			return
+		}
+		r.ledger.Epoch(cursor)
+	}
+}
