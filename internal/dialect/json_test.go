@@ -3,6 +3,7 @@ package dialect
 import (
 	"encoding/base64"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -149,4 +150,16 @@ func FuzzEventJSON(f *testing.F) {
 			t.Errorf("got data %q, want %q", raw, want)
 		}
 	})
+}
+
+func TestWhereAScriptMayNameProto(t *testing.T) {
+	may := regexp.MustCompile(`__proto__|\\u00[567]`)
+	for _, data := range []string{
+		``, `{}`, `"__proto__"`, `{"__proto__":1}`, `"_proto__"`, `"\u005f_proto__"`, `"\u005F"`, `"\u0070"`, `"\u0060"`, `"\u0040"`, `"\u0080"`,
+		`"\u0041\u0061"`, `"\u00"`, `\u00`, `"\u000a\u0009"`, `"\u00\u005f"`, `"\u\u00"`, `"é\u2028\u0026"`,
+	} {
+		if got, want := mayNameProto([]byte(data)), may.MatchString(data); got != want {
+			t.Errorf("%s: got %t", data, got)
+		}
+	}
 }
