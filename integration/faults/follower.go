@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,10 @@ type Follower struct {
 	pause     *rand.Rand
 	// retry is when the server wants it back.
 	retry time.Duration
+	// silent is told of a server that is.
+	silent func(name string)
+	// asked is what it asked for last, and when.
+	asked atomic.Value
 	// open: the end of these channels has not been heard.
 	open map[string]bool
 	// Finished is closed when there is none.
@@ -113,9 +118,16 @@ func (f *Follower) rest(ctx context.Context) {
 func (f *Follower) once(ctx context.Context) bool {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(silence, func() { cancel(errSilent) })
+	watch := time.AfterFunc(silence, func() {
+		if f.silent != nil {
+			f.silent(f.Name)
+		}
+		cancel(errSilent)
+	})
 	defer watch.Stop()
-	res, err := f.client.Do(f.form.ask(f).WithContext(ctx))
+	r := f.form.ask(f).WithContext(ctx)
+	f.asked.Store(time.Now().Format(time.TimeOnly) + " " + r.URL.String() + " behind " + f.at)
+	res, err := f.client.Do(r)
 	if err != nil {
 		f.lost(ctx)
 		return false

@@ -26,6 +26,9 @@ type Listener struct {
 	ask   func() *http.Request
 	heard func(body string) error
 
+	// silent is told of a server that is.
+	silent func(name string)
+
 	mu sync.Mutex
 	// times is how often it was told something, last what that was.
 	times      int
@@ -78,7 +81,12 @@ func (l *Listener) Run(ctx context.Context) {
 func (l *Listener) once(ctx context.Context) bool {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(silence, func() { cancel(errSilent) })
+	watch := time.AfterFunc(silence, func() {
+		if l.silent != nil {
+			l.silent(l.Name)
+		}
+		cancel(errSilent)
+	})
 	defer watch.Stop()
 	res, err := l.client.Do(l.ask().WithContext(ctx))
 	var b []byte

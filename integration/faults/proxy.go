@@ -155,6 +155,16 @@ func newProxy(target string, fate func(n int) fate, count *Tally) (*Proxy, error
 // Addr is where it listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
+// sockets are the ends of its connections, for people who look for one.
+func (p *Proxy) sockets() (ends []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		ends = append(ends, c.LocalAddr().String()+" to "+c.RemoteAddr().String())
+	}
+	return ends
+}
+
 // Calm lets all connections from now on through as they are.
 func (p *Proxy) Calm() { p.calm.Store(true) }
 

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -57,7 +59,7 @@ type Round struct {
 	weather   Weather
 	tally     Tally
 	calm      sync.RWMutex
-	proxies   []*Proxy
+	proxies   map[string]*Proxy
 	channels  []string
 	writers   []*Writer
 	followers []*Follower
@@ -66,6 +68,11 @@ type Round struct {
 	bells     []*Listener
 	// rung is the last event variable that is being set.
 	rung atomic.Int64
+
+	// removed is how often comet was taken out.
+	removed atomic.Int64
+	// looked: at most once, at what goes on when somebody waits in vain.
+	looked sync.Once
 
 	mu       sync.Mutex
 	verdicts []string
@@ -144,7 +151,10 @@ func (r *Round) client(place, port string, protocols *http.Protocols) (*http.Cli
 	if err != nil {
 		return nil, err
 	}
-	r.proxies = append(r.proxies, p)
+	if r.proxies == nil {
+		r.proxies = make(map[string]*Proxy)
+	}
+	r.proxies[place] = p
 	return &http.Client{Transport: &http.Transport{
 		Protocols:          protocols,
 		DisableCompression: true,
@@ -234,10 +244,13 @@ func (r *Round) play(all context.Context) error {
 		return err
 	}
 	var following, publishing sync.WaitGroup
+	silent := func(name string) { r.looked.Do(func() { r.look(name + " hears nothing") }) }
 	for _, f := range r.followers {
+		f.silent = silent
 		following.Go(func() { f.Run(all) })
 	}
 	for _, l := range slices.Concat(r.novcomets, r.chats, r.bells) {
+		l.silent = silent
 		following.Go(func() { l.Run(all) })
 	}
 	now, over := context.WithTimeout(all, r.For)
@@ -298,7 +311,7 @@ func (r *Round) publish(publishing *sync.WaitGroup, now, all context.Context) er
 			r.wrong("%v", err)
 		}
 		for _, l := range r.novcomets {
-			if times, _ := l.state(); times > n+1 && !r.law.Restarts { // once for what was there before
+			if times, _ := l.state(); times > n+1+int(r.removed.Load()) && !r.law.Restarts { // once for what was there each time that somebody began to look
 				r.wrong("%s was told %d times of %d touches", l.Name, times, n)
 			}
 		}
@@ -368,12 +381,33 @@ func (r *Round) finish(all context.Context) error {
 	}
 }
 
+// look leaves in the round's directory what everybody is doing.
+func (r *Round) look(why string) {
+	var found bytes.Buffer
+	fmt.Fprintf(&found, "%s: %s\n", time.Now().Format(time.TimeOnly), why)
+	for name, p := range r.proxies {
+		fmt.Fprintln(&found, name, p.sockets())
+	}
+	if b, err := os.ReadFile("/proc/net/tcp"); err == nil {
+		found.Write(b)
+	}
+	b, err := r.server.Goroutines()
+	fmt.Fprintf(&found, "the server (%v):\n%s\n", err, b)
+	stacks := make([]byte, 16<<20)
+	fmt.Fprintf(&found, "the clients:\n%s\n", stacks[:runtime.Stack(stacks, true)])
+	if err := os.WriteFile(filepath.Join(r.Dir, "looked"), found.Bytes(), 0o644); err != nil {
+		r.wrong("looking around: %v", err)
+	}
+}
+
+// unfinished says who is not at the end.
 func (r *Round) unfinished() {
+	r.looked.Do(func() { r.look("not all are at the end") })
 	for _, f := range r.followers {
 		select {
 		case <-f.Finished:
 		default:
-			r.wrong("%s is not at the end after %s", f.Name, patience)
+			r.wrong("%s is not at the end after %s; it last asked for %v", f.Name, patience, f.asked.Load())
 		}
 	}
 }
@@ -415,7 +449,7 @@ func (r *Round) reload(ctx context.Context) {
 		case 3:
 			c.More = fmt.Sprintf("http://other%d.localhost:PLAIN {\n\tbind 127.0.0.1\n\timport comet\n}", n)
 		case 4: // fails when it is provisioned
-			c.More, want = "http://wrong.localhost:PLAIN {\n\tbind 127.0.0.1\n\ttls /nowhere.pem /nowhere.pem\n}\nhttps://wrong.localhost:TAKEN {\n\tbind 127.0.0.1\n\ttls /nowhere.pem /nowhere.pem\n}", http.StatusBadRequest
+			c.More, want = "https://wrong.localhost:TAKEN {\n\tbind 127.0.0.1\n\ttls /nowhere.pem /nowhere.pem\n}", http.StatusBadRequest
 		case 5: // fails when it starts
 			c.More, want = "http://wrong.localhost:TAKEN {\n\tbind 192.0.2.1\n}", http.StatusBadRequest
 		case 6:
@@ -442,6 +476,7 @@ func (r *Round) remove(ctx context.Context, d *rand.Rand) {
 	}
 	c := r.settings
 	c.Without, c.More = true, ""
+	r.removed.Add(1)
 	if status, said, err := r.server.Load(c); err != nil || status != http.StatusOK {
 		r.wrong("a reload without comet was answered %d %s (%v)", status, said, err)
 	}

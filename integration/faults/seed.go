@@ -47,10 +47,10 @@ var awkward = []string{"plain text ", "\n", "\r\n", "\n\n", "</script>", "<!--",
 func padding(token string) string {
 	r := Seed(0).Source(token, 0)
 	size := int(logUniform(r, 1, 200))
-	switch r.IntN(20) {
+	switch r.IntN(40) {
 	case 0:
 		size = int(logUniform(r, 4000, 60000))
-	case 1, 2, 3, 4:
+	case 1, 2, 3, 4, 5:
 		size = int(logUniform(r, 200, 4000))
 	}
 	var b strings.Builder

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -63,8 +64,10 @@ type Settings struct {
 	History string
 	Hold    time.Duration
 	Lease   bool
-	// More is put at the end.
-	More string
+	// Heartbeat is 1s where it is 0.
+	Heartbeat time.Duration
+	// Limits are more lines for the comet option, More for the end.
+	Limits, More string
 	// Without leaves comet out.
 	Without bool
 }
@@ -78,7 +81,7 @@ http://127.0.0.1:PLAIN, http://127.0.0.1:HELD, https://localhost:TLS {
 	respond "no comet here" 404
 }`
 	if !c.Without {
-		global = fmt.Sprintf("\tcomet {\n\t\thistory %s\n\t\thold %s\n\t\theartbeat 1s\n", c.History, c.Hold)
+		global = fmt.Sprintf("\tcomet {\n\t\thistory %s\n\t\thold %s\n\t\theartbeat %s\n%s", c.History, c.Hold, cmp.Or(c.Heartbeat, time.Second), c.Limits)
 		if c.Lease {
 			global += "\t\tlease 4s\n"
 		}
@@ -183,28 +186,54 @@ func (s *Server) Cursor() (string, error) {
 // direct is a client without a proxy and without kept connections.
 var direct = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// Load reloads the server, and returns the status and what it said.
-func (s *Server) Load(c Settings) (int, string, error) {
-	client := http.Client{Timeout: patience, Transport: &http.Transport{
+// admin is a client of the admin endpoint.
+func (s *Server) admin() *http.Client {
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", s.dir+"/admin.sock")
 		},
 	}}
-	r, err := http.NewRequest(http.MethodPost, "http://127.0.0.1/load", strings.NewReader(s.caddyfile(c)))
+}
+
+// Goroutines are the server's stacks.
+func (s *Server) Goroutines() ([]byte, error) {
+	res, err := s.admin().Get("http://127.0.0.1/debug/pprof/goroutine?debug=2")
 	if err != nil {
-		return 0, "", err
-	}
-	r.Header.Set("Content-Type", "text/caddyfile")
-	r.Header.Set("Cache-Control", "must-revalidate") // also where nothing is different
-	res, err := client.Do(r)
-	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
 	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(b), err
+	return io.ReadAll(res.Body)
 }
+
+// Load reloads the server, and returns the status and what it said.
+func (s *Server) Load(c Settings) (int, string, error) {
+	var err error
+	for range 5 {
+		var r *http.Request
+		if r, err = http.NewRequest(http.MethodPost, "http://127.0.0.1/load", strings.NewReader(s.caddyfile(c))); err != nil {
+			return 0, "", err
+		}
+		r.Header.Set("Content-Type", "text/caddyfile")
+		r.Header.Set("Cache-Control", "must-revalidate") // also where nothing is different
+		var res *http.Response
+		// Each load also ends the admin endpoint of the one before it, and with it
+		// whoever is just being listened to there.
+		if res, err = s.admin().Do(r); err != nil {
+			continue
+		}
+		var b []byte
+		b, err = io.ReadAll(res.Body)
+		res.Body.Close()
+		if err == nil {
+			return res.StatusCode, string(b), nil
+		}
+	}
+	return 0, "", err
+}
+
+// PID is the process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // Stop ends the process by a signal, and reports when that takes for ever.
 func (s *Server) Stop(by syscall.Signal) error {
