@@ -1,8 +1,9 @@
 # Two commands do everything on a Debian machine with Go: `make demo` and `make test`.
-.PHONY: build demo test check deps fuzz bench
+.PHONY: build demo test check deps fuzz soak bench
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
+SOAK        ?= 1h
 
 # bin/caddy: Caddy's standard modules and caddy-comet.
 build:
@@ -39,6 +40,11 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
 	done
+
+# Clients behind bad networks, on a server that reloads and restarts, for SOAK, as in SOAK=10m make soak. Prints a
+# command for each seed that fails.
+soak:
+	go run ./integration/soak -for $(SOAK)
 
 # A comparison with nginx and Nchan, written to docs/benchmarks.md. BENCH=-quick for a first impression.
 bench: build

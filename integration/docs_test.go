@@ -177,3 +177,51 @@ func TestTheDocumentedOriginMayListen(t *testing.T) {
 		})
 	}
 }
+
+// TestGuaranteesNameTestsThatExist: a promise whose test is gone is none.
+func TestGuaranteesNameTestsThatExist(t *testing.T) {
+	page, err := os.ReadFile("../docs/guarantees.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, pattern := range []string{"*_test.go", "../internal/*/*_test.go", "../caddymodule/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(b)
+		}
+	}
+	names := regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(string(page), -1)
+	if len(names) == 0 {
+		t.Error("it names none")
+	}
+	for _, m := range names {
+		if !strings.Contains(tests.String(), "func "+m[1]+"(") {
+			t.Errorf("%s is no test", m[1])
+		}
+	}
+}
+
+// TestTheDocumentedSysctlExists: a name that the kernel does not have is passed
+// over at the machine's start without a word that anybody reads.
+func TestTheDocumentedSysctlExists(t *testing.T) {
+	for line := range strings.Lines(documented(t, "sysctl")) {
+		name, value, found := strings.Cut(strings.TrimSpace(line), " = ")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		if !found || value == "" {
+			t.Errorf("%q sets nothing", line)
+		}
+		if _, err := os.Stat("/proc/sys/" + strings.ReplaceAll(name, ".", "/")); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -35,3 +35,6 @@ func run(m *testing.M) int {
 	}
 	return m.Run()
 }
+
+// parking reports whether connections are parked.
+func parking() bool { return os.Getenv("COMET_PARK") != "off" }

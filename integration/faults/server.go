@@ -137,7 +137,7 @@ func (s *Server) Start(c Settings) error {
 	s.cmd = exec.Command(s.binary, "run", "--config", file, "--adapter", "caddyfile")
 	s.cmd.Env = append(append(os.Environ(), "XDG_DATA_HOME="+s.dir+"/data", "XDG_CONFIG_HOME="+s.dir+"/config", "HOME="+s.dir), s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	apart(s.cmd)
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
