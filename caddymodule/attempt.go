@@ -45,21 +45,18 @@ func (h *home) attempt(t *park.Trial) {
 	if !t.Fetch() {
 		return
 	}
-	h.mu.Lock()
-	server, handler := h.server, h.caddy
-	h.mu.Unlock()
 	r, err := readRequest(t.Head)
-	if err != nil || handler == nil {
+	if err != nil {
 		t.Return(nil) // net/http says what is wrong
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	ctx = context.WithValue(ctx, http.ServerContextKey, server)
+	ctx = context.WithValue(ctx, http.ServerContextKey, h.server) // which ends after the crew
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, t.Local)
 	r.RemoteAddr, r.TLS = t.Remote, t.TLS()
 	a := &attempt{
-		handler: handler, trial: t, header: make(http.Header), cancel: cancel,
+		handler: h.caddy, trial: t, header: make(http.Header), cancel: cancel,
 		lent: make(chan http.ResponseWriter, 1), done: make(chan struct{}),
 	}
 	t.OnGone(cancel)

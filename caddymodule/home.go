@@ -30,12 +30,11 @@ type home struct {
 	mu     sync.Mutex
 	queue  []net.Conn
 	filled *sync.Cond
-	closed bool
+	// closed: connections go on elsewhere. It changes under mu.
+	closed atomic.Bool
 	// ending: not even what the crew serves gets a writer any more.
 	ending  bool
 	retired sync.Once
-	// left is closed, for those who ask often.
-	left atomic.Bool
 	// crew serves the requests of connections that stay parked.
 	crew *crew
 	// server and caddy are nil when they have ended: parked connections know their
@@ -131,7 +130,7 @@ func (h *home) Return(c net.Conn) {
 func (h *home) admit(c net.Conn, last bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ending || h.closed && !last {
+	if h.ending || h.closed.Load() && !last {
 		return false
 	}
 	h.queue = append(h.queue, c)
@@ -178,8 +177,8 @@ func (h *home) Close() error {
 // being served.
 func (h *home) leave(end bool) {
 	h.mu.Lock()
-	h.closed, h.ending = true, h.ending || end
-	h.left.Store(true)
+	h.closed.Store(true)
+	h.ending = h.ending || end
 	rest := h.queue
 	h.queue = nil
 	h.filled.Broadcast()

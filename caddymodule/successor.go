@@ -29,7 +29,7 @@ func (h *home) successor(local net.Addr) *home {
 
 // Open reports whether a connection that came at an address can still be returned.
 func (h *home) Open(local net.Addr) bool {
-	return !h.left.Load() || h.successor(local) != nil
+	return !h.closed.Load() || h.successor(local) != nil
 }
 
 // loggers are the names of the access loggers for a host, as the server is
@@ -37,9 +37,8 @@ func (h *home) Open(local net.Addr) bool {
 func (h *home) loggers(local net.Addr, host string) []string {
 	h.mu.Lock()
 	srv := h.caddy
-	closed := h.closed
 	h.mu.Unlock()
-	if app := newestApp(); app != nil && closed {
+	if app := newestApp(); app != nil && h.closed.Load() {
 		srv = nil
 		if servers := h.listeners(app, local); len(servers) > 0 {
 			srv = servers[0]
