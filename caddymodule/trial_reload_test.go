@@ -42,7 +42,7 @@ func TestAReloadWaitsForWhatIsTried(t *testing.T) {
 			s.t = t
 			g = newGate()
 			s.reload(globals, site)
-			w := s.taped("tcp")
+			w, _ := s.settled()
 			w.polled(hub, "/n/a", "a")
 			publishes(t, hub, event("a", "kept"))
 			before := triedOf("gate")
@@ -53,9 +53,8 @@ func TestAReloadWaitsForWhatIsTried(t *testing.T) {
 			w.hearsUntil("kept").wants(t, "200", "kept")
 			wanted(t, "gate", before)
 			if strings.HasPrefix(c.name, "the same") {
-				w = s.taped("tcp")
-				w.asks("/")
-				w.hears().wants(t, "200", "new")
+				_, r := s.settled()
+				r.wants(t, "200", "new")
 			}
 		})
 	}

@@ -91,6 +91,21 @@ func (s *server) taped(network string) taped {
 	return taped{w, tape}
 }
 
+// settled is a connection on which a server has answered: a reload may reset one that
+// no server had accepted yet.
+func (s *server) settled() (w taped, r reply) {
+	s.t.Helper()
+	eventually(s.t, "a server answers", func() bool {
+		w = s.taped("tcp")
+		_, err := io.WriteString(w.c, request("/"))
+		if err == nil {
+			r, err = w.until("")
+		}
+		return err == nil && r.value("Connection") == ""
+	})
+	return w, r
+}
+
 var dates = regexp.MustCompile(`\r\nDate: [^\r]*`)
 
 // said is what was read since the last time, without the date.
