@@ -22,12 +22,17 @@ import (
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
 
-func init() {
-	caddy.RegisterModule(stranger{})
-	httpcaddyfile.RegisterHandlerDirective("stranger", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return stranger{}, nil
-	})
-	httpcaddyfile.RegisterDirectiveOrder("stranger", httpcaddyfile.Before, "encode")
+func init() { aheadOfEncode(stranger{}) }
+
+// aheadOfEncode makes a directive of a handler.
+func aheadOfEncode(h interface {
+	caddy.Module
+	caddyhttp.MiddlewareHandler
+}) {
+	caddy.RegisterModule(h)
+	name := h.CaddyModule().ID.Name()
+	httpcaddyfile.RegisterHandlerDirective(name, func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) { return h, nil })
+	httpcaddyfile.RegisterDirectiveOrder(name, httpcaddyfile.Before, "encode")
 }
 
 // stranger is a module that nobody here knows. It changes every answer on its

@@ -11,17 +11,10 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-func init() {
-	caddy.RegisterModule(actor{})
-	httpcaddyfile.RegisterHandlerDirective("actor", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		return actor{}, nil
-	})
-	httpcaddyfile.RegisterDirectiveOrder("actor", httpcaddyfile.Before, "encode")
-}
+func init() { aheadOfEncode(actor{}) }
 
 // actor does what a request's query says, ahead of comet, and counts requests that
 // are served while their connection stays parked.

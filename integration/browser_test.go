@@ -126,15 +126,7 @@ http://127.0.0.1:%s {
 // TestTheDemoWorksInABrowser opens the demo's pages on Caddyfile.example and
 // presses their buttons.
 func TestTheDemoWorksInABrowser(t *testing.T) {
-	dir := runDir(t)
-	if err := os.Mkdir(filepath.Join(dir, "run"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	own(t, filepath.Join(dir, "run"))
-	// www-data may not be allowed to read the checkout.
-	if err := os.CopyFS(filepath.Join(dir, "www"), os.DirFS("../php-demo/public")); err != nil {
-		t.Fatal(err)
-	}
+	dir := demoDir(t)
 	fpm(t, dir, 2)
 	listen, publish := port(t), port(t)
 	t.Setenv("COMET_SITE", ":"+listen)

@@ -21,7 +21,8 @@ type demoSite struct {
 	server                       *process
 }
 
-func startDemo(t *testing.T) *demoSite {
+// demoDir lays the demo out: its pages, and where it touches.
+func demoDir(t *testing.T) string {
 	t.Helper()
 	dir := runDir(t)
 	if err := os.Mkdir(filepath.Join(dir, "run"), 0o755); err != nil {
@@ -32,6 +33,12 @@ func startDemo(t *testing.T) *demoSite {
 	if err := os.CopyFS(filepath.Join(dir, "www"), os.DirFS("../php-demo/public")); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+func startDemo(t *testing.T) *demoSite {
+	t.Helper()
+	dir := demoDir(t)
 	write(t, filepath.Join(dir, "run", "chat.txt"), "Hello")
 	own(t, filepath.Join(dir, "run", "chat.txt"))
 	fpm(t, dir, 2)

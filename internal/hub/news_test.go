@@ -52,11 +52,7 @@ func TestNewsNamesTheChannelsWhereSomethingHappenedSince(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(r *rig) {
-				if c.keep != 0 {
-					r.limit(func(l *hub.Limits) { l.HistoryCount = max(0, c.keep) })
-				}
-				r.publish(c.publish...)
-				r.clock.Advance(hub.Grace + hub.SweepEvery)
+				r.longAgo(c.keep, c.publish...)
 				before := r.hub.Inside()
 				since := hub.Cursor{Epoch: r.hub.Cursor().Epoch + c.epoch, Seq: c.since}
 				if got := r.news(since, strings.Fields(c.channels)...); got != c.want {

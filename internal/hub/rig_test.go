@@ -50,6 +50,17 @@ func (r *rig) limit(f func(l *hub.Limits)) {
 	r.hub.SetLimits(r.limits)
 }
 
+// longAgo has events published long ago, of which each channel keeps so many: 0 is
+// all, less is none.
+func (r *rig) longAgo(keep int, events ...string) {
+	r.Helper()
+	if keep != 0 {
+		r.limit(func(l *hub.Limits) { l.HistoryCount = max(0, keep) })
+	}
+	r.publish(events...)
+	r.past()
+}
+
 // event writes a draft as "channel:data", and "channel?data" for a quiet one.
 func event(s string) hub.Draft {
 	i := strings.IndexAny(s, ":?")

@@ -76,11 +76,7 @@ func TestWhereASubscriptionBegins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(r *rig) {
-				if c.keep != 0 {
-					r.limit(func(l *hub.Limits) { l.HistoryCount = max(0, c.keep) })
-				}
-				r.publish(c.publish...)
-				r.clock.Advance(hub.Grace + hub.SweepEvery)
+				r.longAgo(c.keep, c.publish...)
 				s := r.subscribe(c.since(r), c.channels...)
 				for _, want := range c.want {
 					s.next(want)

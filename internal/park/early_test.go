@@ -62,10 +62,7 @@ func TestFullWatch(t *testing.T) {
 		for _, kind := range kinds {
 			t.Run(w.name+"/"+kind, func(t *testing.T) {
 				g := newGround(t, w, kind)
-				c, server := g.pair()
-				v := g.parked(server, "", answers("answer", true))
-				v.conn.Ring()
-				g.hears(c, "answer")
+				c := g.answered(true)
 				g.says(c, "request")
 				g.hears(g.returned(), "request")
 			})

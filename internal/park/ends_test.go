@@ -128,10 +128,7 @@ func TestNoDeadlineIsLeft(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			g := newGround(t, ways()[0], kind)
 			g.lot.writeTimeout = time.Second
-			c, server := g.pair()
-			v := g.parked(server, "", answers("answer", true))
-			v.conn.Ring()
-			g.hears(c, "answer")
+			c := g.answered(true)
 			g.says(c, "request")
 			back := g.returned()
 			g.hears(back, "request")

@@ -97,10 +97,7 @@ func TestClientGoesAfterTheAnswer(t *testing.T) {
 			client.reset,
 			func(c client) { _ = c.halve() },
 		} {
-			c, server := g.pair()
-			v := g.parked(server, "", answers("answer", true))
-			v.conn.Ring()
-			g.hears(c, "answer")
+			c := g.answered(true)
 			leave(c)
 			g.empty()
 			for len(g.back) > 0 {
@@ -116,10 +113,7 @@ func TestClientGoesAfterTheAnswer(t *testing.T) {
 // A client may send its last request and end its side, after an answer.
 func TestRequestThenHalfClose(t *testing.T) {
 	everywhere(t, func(g *ground) {
-		c, server := g.pair()
-		v := g.parked(server, "", answers("answer", true))
-		v.conn.Ring()
-		g.hears(c, "answer")
+		c := g.answered(true)
 		g.says(c, "last")
 		_ = c.halve()
 		back := g.returned()
@@ -131,10 +125,7 @@ func TestRequestThenHalfClose(t *testing.T) {
 
 func TestLastAnswer(t *testing.T) {
 	everywhere(t, func(g *ground) {
-		c, server := g.pair()
-		v := g.parked(server, "", answers("answer", false))
-		v.conn.Ring()
-		g.hears(c, "answer")
+		c := g.answered(false)
 		g.end(c)
 		_ = c.Close()
 		g.empty()
@@ -145,10 +136,7 @@ func TestLastAnswer(t *testing.T) {
 func TestLastAnswerToWhoStays(t *testing.T) {
 	everywhere(t, func(g *ground) {
 		g.lot.politeTime = time.Millisecond
-		c, server := g.pair()
-		v := g.parked(server, "", answers("answer", false))
-		v.conn.Ring()
-		g.hears(c, "answer")
+		c := g.answered(false)
 		g.end(c)
 		g.empty()
 	})
@@ -157,10 +145,7 @@ func TestLastAnswerToWhoStays(t *testing.T) {
 func TestIdle(t *testing.T) {
 	everywhere(t, func(g *ground) {
 		g.terms.Idle = time.Millisecond
-		c, server := g.pair()
-		v := g.parked(server, "", answers("answer", true))
-		v.conn.Ring()
-		g.hears(c, "answer")
+		c := g.answered(true)
 		g.closed(c)
 		g.empty()
 	})
@@ -185,10 +170,7 @@ func TestSlowReader(t *testing.T) {
 		slow.conn.Ring()
 		slow.await("rung", 1)
 		for range 10 {
-			c, server := g.pair()
-			v := g.parked(server, "", answers("answer", true))
-			v.conn.Ring()
-			g.hears(c, "answer")
+			g.answered(true)
 		}
 		if slow.had("flushed") > 0 {
 			t.Fatal("nobody read all that")
@@ -300,10 +282,7 @@ func TestMistakesOfGuests(t *testing.T) {
 func TestMistakesOfHomes(t *testing.T) {
 	everywhere(t, func(g *ground) {
 		g.terms.Home = careless{g}
-		c, server := g.pair()
-		v := g.parked(server, "", answers("answer", true))
-		v.conn.Ring()
-		g.hears(c, "answer")
+		c := g.answered(true)
 		g.says(c, "request")
 		g.closed(c)
 		g.empty()
@@ -318,10 +297,7 @@ func (careless) Return(net.Conn) { panic("oops") }
 
 func TestStop(t *testing.T) {
 	everywhere(t, func(g *ground) {
-		idler, server := g.pair()
-		answered := g.parked(server, "", answers("answer", true))
-		answered.conn.Ring()
-		g.hears(idler, "answer")
+		idler := g.answered(true)
 
 		stops := func(v *visitor) {
 			answers("bye", false)(v)

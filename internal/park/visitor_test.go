@@ -132,6 +132,16 @@ func answers(s string, keep bool) func(*visitor) {
 	}
 }
 
+// answered is a client that has its answer, of a connection that is kept or not.
+func (g *ground) answered(keep bool) client {
+	g.Helper()
+	c, server := g.pair()
+	v := g.parked(server, "", answers("answer", keep))
+	v.conn.Ring()
+	g.hears(c, "answer")
+	return c
+}
+
 // bare is the connection itself, of one that came back and has nothing left to
 // read again.
 func bare(c net.Conn) net.Conn {
