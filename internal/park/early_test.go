@@ -44,7 +44,7 @@ func TestRingBeforeArrival(t *testing.T) {
 		v := &visitor{g: g, conn: conn, calls: map[string]int{}}
 		answers("answer", true)(v)
 		conn.Park(v)
-		v.await("arrived", 1)
+		v.await("arrived")
 		conn.Ring()
 		g.hears(c, "answer")
 		good.conn.Ring()
@@ -81,7 +81,7 @@ func TestLastAnswerToWhoSends(t *testing.T) {
 		c, server := g.pair()
 		v := g.parked(server, "", answers("answer", false))
 		v.conn.Ring()
-		v.await("flushed", 1)
+		v.await("flushed")
 		g.says(c, "more")
 		if g.kind != "tls12" && g.kind != "tls" {
 			_ = c.halve()

@@ -22,7 +22,7 @@ func TestEndsTwice(t *testing.T) {
 			c, server := g.pair()
 			v := g.parked(server, "", change)
 			v.conn.Ring()
-			v.await("rung", 1)
+			v.await("rung")
 			c.reset()
 			g.eventually("one connection is left", func() bool { return g.conns() == 1 })
 			g.check()
@@ -72,11 +72,11 @@ func TestClose(t *testing.T) {
 		for _, keep := range []bool{true, false} {
 			v := park(answers("answer", keep))
 			v.conn.Ring()
-			v.await("flushed", 1)
+			v.await("flushed")
 		}
 		busy := park(answers(strings.Repeat("x", 8<<20), true))
 		busy.conn.Ring()
-		busy.await("rung", 1)
+		busy.await("rung")
 
 		g.lot.Close()
 		g.lot.Close()

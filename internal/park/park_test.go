@@ -80,7 +80,7 @@ func TestClientGoesWhileHeld(t *testing.T) {
 			c, server := g.pair()
 			v := g.parked(server, "", nil)
 			leave(c)
-			v.await("lost", 1)
+			v.await("lost")
 			if v.slow {
 				t.Errorf("%s: the client counts as slow", name)
 			}
@@ -168,7 +168,7 @@ func TestSlowReader(t *testing.T) {
 		c, server := g.pair()
 		slow := g.parked(server, "", answers(big, true))
 		slow.conn.Ring()
-		slow.await("rung", 1)
+		slow.await("rung")
 		for range 10 {
 			g.answered(true)
 		}
@@ -188,7 +188,7 @@ func TestWhoDoesNotRead(t *testing.T) {
 		c, server := g.pair()
 		v := g.parked(server, "", answers(strings.Repeat("x", 8<<20), true))
 		v.conn.Ring()
-		v.await("lost", 1)
+		v.await("lost")
 		if !v.slow {
 			t.Error("the client does not count as slow")
 		}
@@ -205,7 +205,7 @@ func TestClientGoesWhileWriting(t *testing.T) {
 		v.conn.Ring()
 		g.hears(c, "xxx")
 		c.reset()
-		v.await("lost", 1)
+		v.await("lost")
 		g.empty()
 	})
 }
@@ -265,7 +265,7 @@ func TestMistakesOfGuests(t *testing.T) {
 		} {
 			c, server := g.pair()
 			v := g.park(server, "", change)
-			v.await("arrived", 1)
+			v.await("arrived")
 			v.conn.Ring()
 			g.closed(c)
 			g.eventually("the mistake is known", func() bool { return g.forgive() == 1 })

@@ -46,7 +46,7 @@ func (g *ground) stays(verdict Verdict) (client, resumer) {
 	r := g.resuming(verdict)
 	r.conn = g.lot.Conn(server, nil, &g.terms)
 	r.conn.Park(r)
-	r.await("arrived", 1)
+	r.await("arrived")
 	r.conn.Ring()
 	g.hears(c, "answer")
 	g.on(func(*loop) {})
@@ -116,7 +116,7 @@ func TestATrialMayParkItsConnection(t *testing.T) {
 				t.Error("it is not taken")
 			}
 			trial.Done()
-			next.await("arrived", 1)
+			next.await("arrived")
 			next.conn.Ring()
 			g.hears(c, "answer")
 			if next.conn != r.conn {
@@ -274,7 +274,7 @@ func TestAGuestOfATrialWhoseClientHasGone(t *testing.T) {
 			}
 			next := g.again(trial)
 			trial.Done()
-			next.await("lost", 1)
+			next.await("lost")
 			g.closed(c)
 			if len(gone) > 0 {
 				t.Errorf("%s: told twice", name)
@@ -296,14 +296,14 @@ func TestARequestThatComesTogetherWithTheEnd(t *testing.T) {
 			})
 			switch verdict {
 			case Mine:
-				r.await("lost", 1)
+				r.await("lost")
 			case Likely:
 				trial, gone := g.tried(), make(chan struct{})
 				trial.OnGone(func() { close(gone) })
 				g.waits(gone)
 				next := g.again(trial)
 				trial.Done()
-				next.await("lost", 1)
+				next.await("lost")
 			default:
 				server := g.returned()
 				g.hears(server, aRequest)
@@ -358,7 +358,7 @@ func TestAStopReachesTheGuestOfATrial(t *testing.T) {
 		next := g.again(trial)
 		next.stop = func(v *visitor) { v.finish(false) }
 		trial.Done()
-		next.await("stop", 1)
+		next.await("stop")
 		g.end(c)
 		_ = c.below.Close()
 		g.empty()
@@ -474,7 +474,7 @@ func TestALongAnswerWhereNoFileIsLeft(t *testing.T) {
 		})
 		g.noFiles(func() {
 			v.conn.Ring()
-			v.await("lost", 1)
+			v.await("lost")
 		})
 		g.closed(c)
 	}
