@@ -97,7 +97,7 @@ func TestReloadsLeaveNoGoroutines(t *testing.T) {
 	hub := strings.Fields(globals)[3]
 	sites := "http://SITE {\nbind 127.0.0.1\ncomet /comet/* {\nhub " + hub + "\n}\n}"
 	s := start(t, globals, sites)
-	settle := func(atMost int, patience time.Duration) (least int) {
+	settle := func(atMost int, patience time.Duration) (least int) { // what ends by itself has some time to
 		least = runtime.NumGoroutine()
 		for end := time.Now().Add(patience); time.Now().Before(end) && least > atMost; time.Sleep(20 * time.Millisecond) {
 			least = min(least, runtime.NumGoroutine())

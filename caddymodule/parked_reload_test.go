@@ -206,7 +206,7 @@ func TestManyReloadsLeakNothing(t *testing.T) {
 	settle := func() (goroutines, fds int) {
 		goroutines, fds = runtime.NumGoroutine(), descriptors()
 		for range 20 {
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // what ends by itself has some time to
 			goroutines, fds = min(goroutines, runtime.NumGoroutine()), min(fds, descriptors())
 		}
 		return goroutines, fds

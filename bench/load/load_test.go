@@ -83,7 +83,7 @@ func (s *stub) answer(data string) {
 			continue
 		}
 		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:9])
-		time.Sleep(time.Millisecond) // so that it is two segments
+		time.Sleep(time.Millisecond) // so that it is two segments, which nobody can wait for
 		fmt.Fprint(c, body[9:])
 	}
 }

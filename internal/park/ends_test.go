@@ -132,7 +132,7 @@ func TestNoDeadlineIsLeft(t *testing.T) {
 			g.says(c, "request")
 			back := g.returned()
 			g.hears(back, "request")
-			time.Sleep(g.lot.writeTimeout)
+			time.Sleep(g.lot.writeTimeout) // a deadline that was left shows when it has passed
 			if _, err := back.Write([]byte("another")); err != nil {
 				t.Fatal(err)
 			}
