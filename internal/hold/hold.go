@@ -153,16 +153,15 @@ func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	ends := h.Ends
+	l.course, l.base, l.stop, l.retire = c, b, h.Ends.Stop, h.Ends.Retire
 	if h.Answer.Patient() {
 		// A new configuration does not end it, but the end of the hub does, from
 		// which nothing will come: the client is to ask whoever has its address then.
-		ends.Retire = h.Hub.Ended()
+		l.retire = h.Hub.Ended()
 	}
 	if !plainHeader(w.Header()) {
 		h.Parking = nil
 	}
-	l.course, l.base, l.stop, l.retire = c, b, ends.Stop, ends.Retire
 	// What writes again and again must not do it on the stack that it waits on.
 	l.aside = r.ProtoMajor > 1 && (h.Answer.Stream() || h.Answer.Patient())
 	h.line = l

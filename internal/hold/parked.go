@@ -72,14 +72,14 @@ type parked struct {
 
 // park takes the connection and reports whether it did. The course has nothing
 // to say then and is not armed.
-func (l *waiting) park(h *Hold, c course, b *base) bool {
-	p := h.Parking
+func (l *waiting) park() bool {
+	p := l.hold.Parking
 	if l.ctx.Err() != nil {
 		return false
 	}
 	head := unique.Make(lines(l.w.Header()))
 	g := &parked{
-		course: c, answer: l.answer, head: head, book: p.Ended, closes: p.Close,
+		course: l.course, answer: l.hold.Answer, head: head, book: p.Ended, closes: p.Close,
 		parts: l.parts, size: l.size, begun: true,
 	}
 	if g.parts {
@@ -94,7 +94,7 @@ func (l *waiting) park(h *Hold, c course, b *base) bool {
 		here.Lock()
 		defer here.Unlock()
 		if leases {
-			g.lease = h.learn(t.Head, p.Lease)
+			g.lease = l.hold.learn(t.Head, p.Lease)
 		}
 		if g.conn = t.Parked; g.conn != nil {
 			g.conn.On(p.Terms)
@@ -106,7 +106,7 @@ func (l *waiting) park(h *Hold, c course, b *base) bool {
 	}); err != nil {
 		return false
 	}
-	b.line = g
+	l.base.line = g
 	p.Taken()
 	return true
 }

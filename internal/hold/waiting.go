@@ -15,7 +15,6 @@ type waiting struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	ctx    context.Context
-	answer Answer
 	hold   *Hold
 	course course
 	base   *base
@@ -45,8 +44,7 @@ const (
 
 func (h *Hold) waiting(w http.ResponseWriter, r *http.Request) *waiting {
 	return &waiting{
-		w: w, rc: http.NewResponseController(w), ctx: r.Context(), answer: h.Answer,
-		hold: h, rung: make(chan struct{}, 1),
+		w: w, rc: http.NewResponseController(w), ctx: r.Context(), hold: h, rung: make(chan struct{}, 1),
 	}
 }
 
@@ -116,7 +114,7 @@ func (l *waiting) take(step func()) {
 // waiting, and else does so again.
 func (l *waiting) leave() bool {
 	d, _ := l.base.rest()
-	if l.base.inbox.Store(d); d == nil && l.park(l.hold, l.course, l.base) {
+	if l.base.inbox.Store(d); d == nil && l.park() {
 		return true
 	}
 	park.Came()
@@ -143,7 +141,7 @@ func (l *waiting) settle() {
 }
 
 func (l *waiting) whole(status int, mood mood, body []byte) {
-	dress(l.w.Header(), l.answer, mood)
+	dress(l.w.Header(), l.hold.Answer, mood)
 	l.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	l.w.WriteHeader(status)
 	_, err := l.w.Write(body)
@@ -151,7 +149,7 @@ func (l *waiting) whole(status int, mood mood, body []byte) {
 }
 
 func (l *waiting) begins() {
-	dress(l.w.Header(), l.answer, usual)
+	dress(l.w.Header(), l.hold.Answer, usual)
 	l.w.WriteHeader(http.StatusOK)
 	l.parts = true
 }
