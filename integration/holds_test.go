@@ -207,7 +207,7 @@ func (c *crowdOf) one(k kind, since string) {
 		switch {
 		case c.ctx.Err() != nil:
 			return
-		case err != nil && !c.retries && (k.parks() || !k.stream()):
+		case err != nil && !c.retries && (k.parks() && parking() || !k.stream()):
 			c.wrong(k, "%v", err)
 			return
 		case err != nil || res.StatusCode == http.StatusNotFound:

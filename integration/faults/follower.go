@@ -100,6 +100,9 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
+// At is its position, for when it has run.
+func (f *Follower) At() string { return f.at }
+
 // rest waits a little: as long as the server said, but not so long that little
 // would happen in a minute.
 func (f *Follower) rest(ctx context.Context) {
@@ -137,6 +140,10 @@ func (f *Follower) once(ctx context.Context) bool {
 	switch {
 	case res.StatusCode == http.StatusServiceUnavailable, res.StatusCode == http.StatusBadGateway, res.StatusCode == http.StatusNotFound:
 		_, _ = io.Copy(io.Discard, res.Body) // no room, or the server has no comet just now
+		// A connection of HTTP/2 whose handshake meets a reload is told nothing of its
+		// server's end (net/http), and stays with a configuration that is gone for as
+		// long as it has requests.
+		defer f.client.CloseIdleConnections()
 		return false
 	case res.StatusCode != http.StatusOK:
 		b, _ := io.ReadAll(io.LimitReader(res.Body, 300))

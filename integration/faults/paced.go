@@ -104,6 +104,7 @@ func (l *Listener) once(ctx context.Context) bool {
 		l.cut++
 		return false
 	case res.StatusCode == http.StatusServiceUnavailable, res.StatusCode == http.StatusNotFound:
+		l.client.CloseIdleConnections() // as in [Follower]
 		return false
 	case res.StatusCode != http.StatusOK:
 		l.complain("status %d: %.200q", res.StatusCode, b)
