@@ -115,7 +115,7 @@ var reloads = []struct {
 // or a server that is just closing its connections loses a request.
 func TestTwentyReloadsLoseNothing(t *testing.T) {
 	start := time.Now()
-	kinds, rounds, between := fiveThousand, 20, 100
+	kinds, rounds, between := fiveThousand, 20, 60
 	if !parking() { // the whole is done with parking
 		kinds, rounds, between = shorter(fiveThousand, 5), 7, 40
 	}
