@@ -132,9 +132,10 @@ func (s *server) reload(globals, sites string) {
 	}
 }
 
-// listening is how many sockets listen at the port of an address, by Linux; 0
-// elsewhere.
-func listening(address string) (n int) {
+// listening is how many sockets listen at the port of an address, the most at one of
+// the port's addresses, by Linux; 0 elsewhere.
+func listening(address string) (most int) {
+	at := make(map[string]int)
 	_, port, _ := net.SplitHostPort(address)
 	number, _ := strconv.Atoi(port)
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
@@ -142,11 +143,12 @@ func listening(address string) (n int) {
 		for line := range strings.Lines(string(text)) {
 			const listen = "0A"
 			if f := strings.Fields(line); strings.HasSuffix(f[1], fmt.Sprintf(":%04X", number)) && f[3] == listen {
-				n++
+				at[f[1]]++
+				most = max(most, at[f[1]])
 			}
 		}
 	}
-	return n
+	return most
 }
 
 func (s *server) load(globals, sites string) error {
