@@ -21,7 +21,8 @@ type book struct {
 	log   *logEntry // nil unless Caddy's line was taken over
 	// channels is how many it follows.
 	channels int32
-	parked   bool
+	// held: the hub knows of it. parked: its request does not.
+	held, parked bool
 }
 
 // page is what holds of one kind have in common.
@@ -65,8 +66,13 @@ func pageOf(hub, dialect, transport string) *page {
 // open enters a hold.
 func (p *page) open(channels int) *book {
 	p.opened.Inc()
-	p.held.Inc()
 	return &book{page: p, began: park.Now(), channels: int32(channels)}
+}
+
+// wait says that the hub knows of the hold.
+func (b *book) wait() {
+	b.held = true
+	b.page.held.Inc()
 }
 
 // park says that the hold goes on without its request.
@@ -87,6 +93,7 @@ func (b *book) Ended(r hold.Report, status, size int, header func() http.Header)
 // Again opens the book of the same hold going on with another request.
 func (b *book) Again(head []byte) hold.Ended {
 	next := b.page.open(int(b.channels))
+	next.wait()
 	next.park()
 	b.page.leased.Inc()
 	if b.log != nil {
@@ -97,7 +104,9 @@ func (b *book) Again(head []byte) hold.Ended {
 
 func (b *book) close(r hold.Report) {
 	p := b.page
-	p.held.Dec()
+	if b.held {
+		p.held.Dec()
+	}
 	p.count(r.Outcome)
 	if r.Outcome == hold.Denied {
 		metrics().denied.WithLabelValues(p.hub, "limit").Inc()

@@ -307,6 +307,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) (*
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
 	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
+	h.Waits = h.book.wait
 	h.Parking = c.parking(w, r, h.book, ask.Position)
 	if err := h.Begin(w, ofVisitor(r)); err != nil {
 		h.book.close(hold.Report{Outcome: hold.Denied})

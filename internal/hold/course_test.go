@@ -62,3 +62,24 @@ func TestWhatComesWhileTheAnswerGoesOutChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Who is counted as held hears of everything from then on; who is refused never is.
+func TestAHoldWaitsWhenTheHubKnowsOfIt(t *testing.T) {
+	limits := hub.DefaultLimits()
+	limits.Holds = 1
+	h, err := hub.New(hub.Config{Log: log.NewMemory(nil), Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known []int
+	hold := &Hold{
+		Hub: h, Channels: []string{"a"}, Answer: dialect.JSONPoll(),
+		Waits: func() { known = append(known, h.Stats().Holds) },
+	}
+	if _, _, err := hold.open(hub.Since{}, new(slate)); err != nil || len(known) != 1 || known[0] != 1 {
+		t.Errorf("the hub knew of %d, %v", known, err)
+	}
+	if _, _, err := hold.open(hub.Since{}, new(slate)); err == nil || len(known) != 1 {
+		t.Errorf("beyond the limit: the hub knew of %d, %v", known, err)
+	}
+}

@@ -46,6 +46,9 @@ type Hold struct {
 	// to say says so.
 	Heartbeat time.Duration
 	Ends      Ends
+	// Waits, if not nil, is called when the hub knows of the hold: from here on it is
+	// told what happens.
+	Waits func()
 	// Parking is how the hold may leave its goroutine, nil if it may not.
 	Parking *Parking
 
@@ -201,6 +204,9 @@ func (h *Hold) open(since hub.Since, to line) (c course, b *base, err error) {
 	b.sub, err = h.Hub.Subscribe(hub.SubConfig{
 		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: !h.Answer.Stream(),
 	})
+	if err == nil && h.Waits != nil {
+		h.Waits()
+	}
 	return c, b, err
 }
 
