@@ -72,7 +72,7 @@ type cursorReader struct {
 	gaps        []string
 }
 
-func (r *cursorReader) run(t *testing.T, until func(got int) bool) {
+func (r *cursorReader) run(until func(got int) bool) {
 	client := &http.Client{Timeout: patience}
 	for !until(len(r.got)) {
 		res, err := client.Get(r.url + "?wait=1&since=" + r.cursor)
@@ -130,7 +130,7 @@ func TestAKilledServerLosesNothingThatItAcknowledged(t *testing.T) {
 	done := make(chan struct{})
 	for i, r := range readers {
 		reading.Go(func() {
-			r.run(t, func(got int) bool {
+			r.run(func(got int) bool {
 				select {
 				case <-done: // no poster runs any more
 					return got >= len(posters[i].acknowledged)

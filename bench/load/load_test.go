@@ -18,7 +18,6 @@ import (
 // stub is a server that holds polls until an event is posted, and then does to
 // each what its channel's number says.
 type stub struct {
-	t       *testing.T
 	mu      sync.Mutex
 	waiting []net.Conn
 	held    chan struct{}
@@ -32,7 +31,7 @@ func serve(t *testing.T) (*stub, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	s := &stub{t: t, held: make(chan struct{}, 100)}
+	s := &stub{held: make(chan struct{}, 100)}
 	go func() {
 		for {
 			c, err := l.Accept()

@@ -26,7 +26,6 @@ func (h *Hub) Working() bool {
 const (
 	IdleKeep          = idleKeep
 	SweepEvery        = sweepEvery
-	StampAhead        = stampAhead
 	StampPause        = stampPause
 	MaxDeliveryEvents = maxDeliveryEvents
 	EventOverhead     = eventOverhead

@@ -31,7 +31,6 @@ func (b *batch) add(ch *channel, e *Event, quiet bool) {
 
 // job is a list of waiters that an event took from its channel, to be woken.
 type job struct {
-	ch      *channel
 	waiters []waiter
 	// delivery is what those get who follow the events, nil if there are none;
 	// stamped what those get who follow the stamp.
@@ -56,7 +55,7 @@ func (h *Hub) startLocked(b *batch) {
 		}
 		f.left.Add(1)
 		j := job{
-			ch: ch, waiters: ch.waiters, fanout: f, alone: len(b.groups) == 1,
+			waiters: ch.waiters, fanout: f, alone: len(b.groups) == 1,
 			stamped: &Delivery{Events: []*Event{ch.stampEvent()}, Cursor: Cursor{h.epoch, h.head}, fanout: f},
 		}
 		if len(g.events) > 0 {

@@ -48,9 +48,8 @@ func TestAStoredLogIsALog(t *testing.T) {
 type life struct {
 	*testing.T
 	*hub.Hub
-	log   *Memory
-	clock *hubtest.Clock
-	logs  *observer.ObservedLogs
+	log  *Memory
+	logs *observer.ObservedLogs
 }
 
 // begin begins a life with the store at path, "" for none.
@@ -66,7 +65,7 @@ func begin(t *testing.T, path string, clock *hubtest.Clock, limits hub.Limits) *
 
 func prepare(t *testing.T, clock *hubtest.Clock, limits hub.Limits) *life {
 	t.Helper()
-	l := &life{T: t, log: NewMemory(clock), clock: clock}
+	l := &life{T: t, log: NewMemory(clock)}
 	h, err := hub.New(hub.Config{Log: l.log, Clock: clock, Limits: limits, Waits: true})
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +273,7 @@ func TestWhatIsForgottenIsOffTheDisk(t *testing.T) {
 	if err := l.Settle(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	events := func() int { return len(contentsOf(t, l, path).kept.Entries) }
+	events := func() int { return len(contentsOf(t, l).kept.Entries) }
 	if n := events(); n != 1 {
 		t.Errorf("%d events are on disk after the deletion", n)
 	}
@@ -292,7 +291,7 @@ func TestWhatIsForgottenIsOffTheDisk(t *testing.T) {
 }
 
 // contentsOf reads the file beside the log that has it open.
-func contentsOf(t *testing.T, l *life, path string) contents {
+func contentsOf(t *testing.T, l *life) contents {
 	t.Helper()
 	copied := t.TempDir() + "/copy.db"
 	l.log.mu.Lock()
@@ -409,7 +408,7 @@ func TestNothingIsToldBeforeItIsOnDisk(t *testing.T) {
 	if l.log.keeper.file.db.NoSync {
 		t.Error("a commit does not wait for the disk")
 	}
-	if c := contentsOf(t, l, path); c.kept.Head != 2 || len(c.kept.Entries) != 2 {
+	if c := contentsOf(t, l); c.kept.Head != 2 || len(c.kept.Entries) != 2 {
 		t.Errorf("on disk is %+v", c.kept)
 	}
 }
