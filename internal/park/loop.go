@@ -255,6 +255,7 @@ func (l *loop) admit(c *Conn) {
 // readmit has the connection of a trial held again.
 func (l *loop) readmit(c *Conn) {
 	c.state, c.trial = held, nil
+	c.spoken = c.spoken && unread(c.fd) // else it has been fetched
 	c.guest.Arrived()
 	if l.stopping {
 		c.settle()

@@ -421,6 +421,46 @@ func TestWhatIsFetchedOfTLS(t *testing.T) {
 	}
 }
 
+// A request that came in parts is one request: nothing is left of it that would send
+// the connection home.
+func TestARequestOfTLSInPartsLeavesNothing(t *testing.T) {
+	for _, kind := range []string{"tls", "tls12"} {
+		t.Run(kind, func(t *testing.T) {
+			g := newGround(t, way{"sockets", newWatch, true, false}, kind)
+			g.terms.Home = patient{g}
+			c, r := g.stays(Likely)
+			for range 3 {
+				record := c.record(aRequest)
+				g.says(c.below, record[:7])
+				trial := g.tried()
+				g.says(c.below, record[7:])
+				g.eventually("the loop hears the second part", func() (heard bool) {
+					g.on(func(*loop) { heard = r.conn.spoken })
+					return heard
+				})
+				if !trial.Fetch() {
+					t.Fatal("it is not to be served")
+				}
+				next := g.again(trial)
+				trial.Done()
+				next.await("arrived")
+				next.conn.Ring()
+				g.hears(c, "answer")
+			}
+			_ = c.Close()
+			if g.tried().Fetch() {
+				t.Error("a goodbye is to be served")
+			}
+			g.empty()
+		})
+	}
+}
+
+// patient fetches nothing by itself.
+type patient struct{ *ground }
+
+func (p patient) Try(t *Trial) { p.trials <- t }
+
 // Where no file is left, a connection that must go home ends, and its trial hears.
 func TestATrialThatCannotBeReturned(t *testing.T) {
 	g := newGround(t, way{"own sockets", newWatch, true, true}, "tcp")
