@@ -74,9 +74,10 @@ http:// {
 		t.Fatal(err)
 	}
 	var text string
-	eventually(t, "the file's event is counted", func() bool {
+	eventually(t, "the file's event is counted, and that the posted one has reached everybody", func() bool {
 		text = send(s.admin(), "GET", "http://127.0.0.1/metrics", "").body
-		return strings.Contains(text, `caddy_comet_events_total{hub="`+hub+`",source="file"} 1`)
+		return strings.Contains(text, `caddy_comet_events_total{hub="`+hub+`",source="file"} 1`) &&
+			strings.Contains(text, `caddy_comet_publish_seconds_count{hub="`+hub+`"} 1`)
 	})
 
 	labels := `{dialect="native",hub="` + hub + `",transport="poll"} `
