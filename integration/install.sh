@@ -13,7 +13,7 @@ declare -A packages=(
 	[apache]='apache2 libapache2-mod-php'
 	[nginx]='nginx-light libnginx-mod-nchan'
 	[chromium]='chromium'
-	[tools]='curl make shellcheck gcc libc6-dev'
+	[tools]='curl make shellcheck gcc libc6-dev systemd'
 )
 
 die() {
