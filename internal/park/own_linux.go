@@ -111,15 +111,12 @@ func (l *loop) read(fd int32) (b []byte, ok bool) {
 	if l.buffer == nil {
 		l.buffer = make([]byte, maxHead)
 	}
-	for {
-		n, err := unix.Read(int(fd), l.buffer)
-		switch {
-		case err == nil:
-			return l.buffer[:n], n > 0
-		case errors.Is(err, unix.EAGAIN):
-			return nil, true
-		case !errors.Is(err, unix.EINTR):
-			return nil, false
-		}
+	n, err := receive(fd, l.buffer)
+	switch {
+	case err == nil:
+		return l.buffer[:n], n > 0
+	case errors.Is(err, unix.EAGAIN):
+		return nil, true
 	}
+	return nil, false
 }

@@ -102,7 +102,8 @@ func (e *epoll) gather(until Moment) {
 		return
 	}
 	bell := []unix.PollFd{{Fd: int32(e.bell), Events: unix.POLLIN}}
-	_, _ = unix.Ppoll(bell, &unix.Timespec{Nsec: int64(gatherTime)}, nil)
+	time := unix.NsecToTimespec(int64(gatherTime))
+	_, _ = unix.Ppoll(bell, &time, nil)
 }
 
 // gatherTime is short beside what a request takes, and fewHeard so many that to
@@ -176,17 +177,11 @@ func (c *Conn) try(b []byte) (n int, err error) {
 		}
 		return c.net.Write(b)
 	}
-	for {
-		n, err = unix.Write(int(c.fd), b)
-		switch {
-		case err == nil:
-			return n, nil
-		case errors.Is(err, unix.EAGAIN):
-			return 0, nil
-		case !errors.Is(err, unix.EINTR):
-			return 0, err
-		}
+	n, err = send(c.fd, b)
+	if errors.Is(err, unix.EAGAIN) {
+		err = nil
 	}
+	return n, err
 }
 
 // roomy reports whether the socket takes anything.
