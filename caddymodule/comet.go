@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -282,54 +281,6 @@ func (c *Comet) methods() []string {
 		return []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions}
 	}
 	return []string{http.MethodGet, http.MethodHead, http.MethodOptions}
-}
-
-// heldRequest is a request that waits, and the book of it.
-type heldRequest struct {
-	hold.Hold
-	book *book
-}
-
-// hold begins to wait with the request and to keep the book.
-func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) (*heldRequest, error) {
-	wait := c.use.settings.hold()
-	if c.Hold != 0 {
-		wait = time.Duration(c.Hold)
-	}
-	wait = dialect.Jitter(wait, 0.2)
-	if ask.Wait != dialect.Default {
-		wait = min(wait, ask.Wait)
-	}
-	h := new(heldRequest)
-	h.Hold = hold.Hold{
-		Hub: c.use.hub.Hub, Channels: ask.Channels, Since: ask.Since, Answer: ask.Answer,
-		Wait: wait, Heartbeat: c.use.settings.heartbeat(),
-		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
-	}
-	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
-	h.Waits = h.book.wait
-	h.Parking = c.parking(w, r, h.book, ask.Position)
-	if err := h.Begin(w, ofVisitor(r)); err != nil {
-		h.book.close(hold.Report{Outcome: hold.Denied})
-		return nil, c.refuse(w, "request", http.StatusBadRequest, err.Error())
-	}
-	return h, nil
-}
-
-// end waits until the request is answered, and closes its book.
-func (h *heldRequest) end(ctx context.Context) error {
-	report := h.End()
-	if report.Outcome == hold.Parked {
-		return nil
-	}
-	h.book.close(report)
-	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Set(zap.String("comet", string(report.Outcome)))
-	}
-	if report.Abort {
-		panic(http.ErrAbortHandler)
-	}
-	return nil
 }
 
 // refuse answers a request that cannot be held, in a sentence. The client is a

@@ -1,0 +1,61 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-comet/caddy-comet/internal/dialect"
+	"github.com/caddy-comet/caddy-comet/internal/hold"
+)
+
+// heldRequest is a request that waits, and the book of it.
+type heldRequest struct {
+	hold.Hold
+	book *book
+}
+
+// hold begins to wait with the request and to keep the book.
+func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) (*heldRequest, error) {
+	wait := c.use.settings.hold()
+	if c.Hold != 0 {
+		wait = time.Duration(c.Hold)
+	}
+	wait = dialect.Jitter(wait, 0.2)
+	if ask.Wait != dialect.Default {
+		wait = min(wait, ask.Wait)
+	}
+	h := new(heldRequest)
+	h.Hold = hold.Hold{
+		Hub: c.use.hub.Hub, Channels: ask.Channels, Since: ask.Since, Answer: ask.Answer,
+		Wait: wait, Heartbeat: c.use.settings.heartbeat(),
+		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
+	}
+	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
+	h.Waits = h.book.wait
+	h.Parking = c.parking(w, r, h.book, ask.Position)
+	if err := h.Begin(w, ofVisitor(r)); err != nil {
+		h.book.close(hold.Report{Outcome: hold.Denied})
+		return nil, c.refuse(w, "request", http.StatusBadRequest, err.Error())
+	}
+	return h, nil
+}
+
+// end waits until the request is answered, and closes its book.
+func (h *heldRequest) end(ctx context.Context) error {
+	report := h.End()
+	if report.Outcome == hold.Parked {
+		return nil
+	}
+	h.book.close(report)
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Set(zap.String("comet", string(report.Outcome)))
+	}
+	if report.Abort {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
