@@ -94,12 +94,11 @@ func TestATriedConnectionMayBeUpgraded(t *testing.T) {
 // Trials of all kinds leave no goroutine and no descriptor behind.
 func TestTrialsLeakNothing(t *testing.T) {
 	g := newGate()
-	acts.Store("gate", func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	does(t, "gate", func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 		g.pass(r)
 		_, _ = io.WriteString(w, "passed")
 		return nil
 	})
-	defer acts.Delete("gate")
 	s, hub := acting(t, "", "")
 	globals := "comet {\nhub " + hub + "\n}"
 	round := func(n int) {

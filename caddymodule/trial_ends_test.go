@@ -11,13 +11,12 @@ import (
 // Who has said all that it will say, and still reads, gets the answer.
 func TestAClientThatOnlyReadsOnGetsItsAnswer(t *testing.T) {
 	g := newGate()
-	acts.Store("gate", func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	does(t, "gate", func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 		g.came <- struct{}{}
 		<-g.open
 		_, _ = io.WriteString(w, "passed")
 		return nil
 	})
-	defer acts.Delete("gate")
 	s, hub := acting(t, "", "")
 	for _, network := range []string{"tcp", "unix"} {
 		for _, together := range []bool{false, true} {

@@ -16,7 +16,7 @@ import (
 // it came to, whatever becomes of its address; the next one meets the new one.
 func TestAReloadWaitsForWhatIsTried(t *testing.T) {
 	g := newGate()
-	acts.Store("gate", func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	does(t, "gate", func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		if r.URL.Query().Get("begin") != "" {
 			_, _ = io.WriteString(w, "begun")
 			_ = http.NewResponseController(w).Flush()
@@ -26,7 +26,6 @@ func TestAReloadWaitsForWhatIsTried(t *testing.T) {
 		}
 		return next.ServeHTTP(w, r)
 	})
-	defer acts.Delete("gate")
 	s, hub := acting(t, "", "respond /n/* never\nrespond old")
 	globals := "comet {\nhub " + hub + "\n}"
 	site := actingSite(hub, "respond new")

@@ -29,6 +29,13 @@ var acts sync.Map
 
 type deed = func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error
 
+// does has an actor do something for as long as a test takes.
+func does(t *testing.T, act string, do deed) {
+	t.Helper()
+	acts.Store(act, do)
+	t.Cleanup(func() { acts.Delete(act) })
+}
+
 // triedCount counts the requests that were tried, by their act.
 var triedCount struct {
 	sync.Mutex

@@ -91,7 +91,7 @@ func TestATriedRequestMayBeginAStream(t *testing.T) {
 func TestTheHandlerOfAClientThatHangsUpIsTold(t *testing.T) {
 	gates := make(chan *gate, 1)
 	for act, begins := range map[string]bool{"waits": false, "beginsandwaits": true} {
-		acts.Store(act, func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+		does(t, act, func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 			if begins {
 				_, _ = io.WriteString(w, "begun")
 				_ = http.NewResponseController(w).Flush()
@@ -104,7 +104,6 @@ func TestTheHandlerOfAClientThatHangsUpIsTold(t *testing.T) {
 			}
 			return nil
 		})
-		defer acts.Delete(act)
 	}
 	s, hub := acting(t, "", "")
 	for _, network := range []string{"tcp", "unix"} {
@@ -173,7 +172,7 @@ func TestTheBackendOfAClientThatHangsUpIsTold(t *testing.T) {
 // What a client sends while its request is tried is answered behind it.
 func TestRequestsThatComeMeanwhileAreAnsweredInOrder(t *testing.T) {
 	g := newGate()
-	acts.Store("gate", func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	does(t, "gate", func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		g.pass(r)
 		if r.URL.Query().Get("then") == "hold" {
 			return next.ServeHTTP(w, r)
@@ -181,7 +180,6 @@ func TestRequestsThatComeMeanwhileAreAnsweredInOrder(t *testing.T) {
 		_, _ = io.WriteString(w, "passed")
 		return nil
 	})
-	defer acts.Delete("gate")
 	s, hub := acting(t, "", "respond page")
 	for _, then := range []string{"answer", "hold"} {
 		g = newGate()

@@ -88,6 +88,15 @@ type process struct {
 	done chan struct{}
 }
 
+// kill ends it at once, and by no signal that it could heed.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+}
+
 func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	return startAs(t, nil, env, name, args...)

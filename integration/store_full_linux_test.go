@@ -20,13 +20,25 @@ func smallDisk(t *testing.T, dir string, size int) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk,mode=700", size)); err != nil {
+	if err := mountDisk(dir, size, 0); err != nil {
 		if os.Getenv("CI") == "" {
 			t.Skipf("no disk can be mounted here: %v", err)
 		}
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// changeDisk gives the disk another size, or makes it read-only.
+func changeDisk(t *testing.T, dir string, size int, flags uintptr) {
+	t.Helper()
+	if err := mountDisk(dir, size, unix.MS_REMOUNT|flags); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mountDisk(dir string, size int, flags uintptr) error {
+	return unix.Mount("tmpfs", dir, "tmpfs", flags, fmt.Sprintf("size=%dk,mode=700", size))
 }
 
 type publisherOf struct {
@@ -107,9 +119,7 @@ func TestAFullDisk(t *testing.T) {
 		}
 	}
 	check("while the disk is full")
-	if err := unix.Mount("tmpfs", store, "tmpfs", unix.MS_REMOUNT, "size=8192k,mode=700"); err != nil {
-		t.Fatal(err)
-	}
+	changeDisk(t, store, 8192, 0)
 	until(t, "the store to take events again", func() bool {
 		status, _, _ = p.post("again")
 		return status == http.StatusOK
@@ -119,10 +129,7 @@ func TestAFullDisk(t *testing.T) {
 	if log := server.out.String(); !strings.Contains(log, "the disk of the store is full, so events are refused") || !strings.Contains(log, "the store works again") {
 		t.Error("the log does not tell")
 	}
-	if err := server.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-server.done
+	server.kill(t)
 	caddy(t, dir, site)
 	check("after a crash")
 }
@@ -140,13 +147,8 @@ func TestAReadOnlyDisk(t *testing.T) {
 	if status, _, _ := p.post("second"); status != http.StatusOK {
 		t.Fatal(status)
 	}
-	if err := server.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-server.done
-	if err := unix.Mount("tmpfs", store, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, "size=4096k,mode=700"); err != nil {
-		t.Fatal(err)
-	}
+	server.kill(t)
+	changeDisk(t, store, 4096, unix.MS_RDONLY)
 	server = caddy(t, dir, site)
 	if got, gap := polled(t, url); gap || strings.Join(got, " ") != "second" {
 		t.Errorf("on a read-only disk: %q, gap %v", got, gap)
@@ -154,9 +156,7 @@ func TestAReadOnlyDisk(t *testing.T) {
 	if status, _, text := p.post("third"); status != http.StatusServiceUnavailable || !strings.Contains(text, "the hub's store cannot be written") {
 		t.Errorf("got %d %q", status, text)
 	}
-	if err := unix.Mount("tmpfs", store, "tmpfs", unix.MS_REMOUNT, "size=4096k,mode=700"); err != nil {
-		t.Fatal(err)
-	}
+	changeDisk(t, store, 4096, 0)
 	until(t, "the store to take events again", func() bool {
 		status, _, _ := p.post("third")
 		return status == http.StatusOK

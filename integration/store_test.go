@@ -150,10 +150,7 @@ func TestAKilledServerLosesNothingThatItAcknowledged(t *testing.T) {
 	for range 5 {
 		from, more := sequence(), 20+random.IntN(200)
 		until(t, "some events", func() bool { return sequence() >= from+more })
-		if err := server.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		<-server.done
+		server.kill(t)
 		server = caddy(t, dir, site)
 	}
 	from := sequence()

@@ -41,11 +41,6 @@ type Follower struct {
 // LastPublisher is the publisher in the token of a channel's last event.
 const LastPublisher = "end"
 
-// silence is after how long without a byte a client complains and asks anew. The
-// server is to give a sign of life each second or two; what proxies hold up is
-// less. It decides nothing but when a hang is called one.
-const silence = 45 * time.Second
-
 // Forms are the forms that an answer to a follower may have.
 var Forms = []string{"poll", "jsonp", "sse", "stream", "multipart", "frame", "page"}
 
@@ -106,28 +101,18 @@ func (f *Follower) At() string { return f.at }
 // rest waits a little: as long as the server said, but not so long that little
 // would happen in a minute.
 func (f *Follower) rest(ctx context.Context) {
-	d := time.Duration(float64(20*time.Millisecond) * (0.5 + f.pause.ExpFloat64()))
+	d := moment(f.pause)
 	if f.retry > 0 {
 		d += f.retry / 20
 	}
 	f.retry = 0
-	select {
-	case <-time.After(min(d, time.Second)):
-	case <-ctx.Done():
-	}
+	rest(ctx, min(d, time.Second))
 }
 
 // once asks once, and reports whether it may at once do so again.
 func (f *Follower) once(ctx context.Context) bool {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(silence, func() {
-		if f.silent != nil {
-			f.silent(f.Name)
-		}
-		cancel(errSilent)
-	})
-	defer watch.Stop()
+	ctx, watch, over := watched(ctx, f.Name, f.silent)
+	defer over()
 	r := f.form.ask(f).WithContext(ctx)
 	f.asked.Store(time.Now().Format(time.TimeOnly) + " " + r.URL.String() + " behind " + f.at)
 	res, err := f.client.Do(r)
@@ -161,8 +146,6 @@ func (f *Follower) once(ctx context.Context) bool {
 	}
 	return false
 }
-
-var errSilent = errors.New("silent")
 
 func (f *Follower) lost(ctx context.Context) {
 	f.Cut++
@@ -260,18 +243,4 @@ func (f *Follower) request(query string) *http.Request {
 		panic(err)
 	}
 	return r
-}
-
-// alive notes each sign of life.
-type alive struct {
-	io.ReadCloser
-	watch *time.Timer
-}
-
-func (a alive) Read(b []byte) (int, error) {
-	n, err := a.ReadCloser.Read(b)
-	if n > 0 {
-		a.watch.Reset(silence)
-	}
-	return n, err
 }

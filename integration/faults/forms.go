@@ -101,9 +101,12 @@ func (jsonp) hear(f *Follower, res *http.Response) error {
 	return nil
 }
 
-// pieces reads an answer, and gives take what is ahead of each delim.
-func pieces(body io.Reader, delim string, take func(piece []byte) (more bool)) error {
+// pieces reads an answer, and gives take what is ahead of each delim. The answer ends
+// well behind a piece of which take says that it is the last, or where take wants no
+// more.
+func pieces(body io.Reader, delim string, take func(piece []byte) (last, more bool)) error {
 	var rest []byte
+	var last, more bool
 	b := make([]byte, 8<<10)
 	for {
 		n, err := body.Read(b)
@@ -113,10 +116,13 @@ func pieces(body io.Reader, delim string, take func(piece []byte) (more bool)) e
 			if !found {
 				break
 			}
-			if !take(piece) {
+			if last, more = take(piece); !more {
 				return nil
 			}
 			rest = after
+		}
+		if err == io.EOF && last {
+			return nil
 		}
 		if err == io.EOF {
 			return errEnd
@@ -145,10 +151,8 @@ func (sse) hear(f *Follower, res *http.Response) error {
 		f.complain("an event stream is %q", t)
 		return nil
 	}
-	bye := false
-	err := pieces(res.Body, "\n\n", func(block []byte) bool {
+	return pieces(res.Body, "\n\n", func(block []byte) (last, more bool) {
 		s := ssetest.Parse(append(bytes.Clone(block), "\n\n"...))
-		bye = s.Retry > 0 // the first block has one, too; the last must
 		if s.Retry > 0 {
 			f.retry = s.Retry
 		}
@@ -163,12 +167,8 @@ func (sse) hear(f *Follower, res *http.Response) error {
 		if len(s.Messages) == 0 && s.ID != "" {
 			f.at = s.ID
 		}
-		return !f.done()
+		return s.Retry > 0, !f.done() // the first block has one, too; the last must
 	})
-	if errors.Is(err, errEnd) && bye {
-		return nil
-	}
-	return err
 }
 
 // position is what streams of JSON say besides events.
@@ -206,15 +206,10 @@ type lines struct{}
 func (lines) ask(f *Follower) *http.Request { return f.request("?as=stream&since=" + f.at) }
 
 func (lines) hear(f *Follower, res *http.Response) error {
-	last := false
-	err := pieces(res.Body, "\n", func(b []byte) bool {
+	return pieces(res.Body, "\n", func(b []byte) (last, more bool) {
 		last = f.line(b)
-		return !f.done()
+		return last, !f.done()
 	})
-	if errors.Is(err, errEnd) && last {
-		return nil
-	}
-	return err
 }
 
 // multipart is multipart/x-mixed-replace.
@@ -228,20 +223,16 @@ func (multipart) hear(f *Follower, res *http.Response) error {
 		f.complain("a multipart is %q", res.Header.Get("Content-Type"))
 		return nil
 	}
-	last, first := false, true
-	err = pieces(io.MultiReader(strings.NewReader("\r\n"), res.Body), "\r\n--"+params["boundary"], func(b []byte) bool {
+	first := true
+	return pieces(io.MultiReader(strings.NewReader("\r\n"), res.Body), "\r\n--"+params["boundary"], func(b []byte) (last, more bool) {
 		if first {
 			first = false
-			return true
+			return false, true
 		}
 		_, b, _ = bytes.Cut(b, []byte("\r\n\r\n"))
 		last = f.line(b)
-		return !f.done()
+		return last, !f.done()
 	})
-	if errors.Is(err, errEnd) && last {
-		return nil
-	}
-	return err
 }
 
 // frame is the forever frame.
@@ -254,18 +245,17 @@ func (frame) ask(f *Follower) *http.Request {
 var element = regexp.MustCompile(`(?s)^(?:parent\.app\.told\((.*)\);)?c\("([^"]*)"\)(?:;again\((\d+)\))?$`)
 
 func (frame) hear(f *Follower, res *http.Response) error {
-	last := false
-	err := pieces(res.Body, "</script>\n", func(b []byte) bool {
+	return pieces(res.Body, "</script>\n", func(b []byte) (last, more bool) {
 		script := string(b[bytes.LastIndex(b, []byte("<script>"))+len("<script>"):])
 		if ms, ok := strings.CutPrefix(script, "again("); ok { // there is no room just now
 			n, _ := strconv.Atoi(strings.TrimSuffix(ms, ")"))
-			last, f.retry = true, time.Duration(n)*time.Millisecond
-			return true
+			f.retry = time.Duration(n) * time.Millisecond
+			return true, true
 		}
 		m := element.FindStringSubmatch(script)
 		if m == nil {
 			f.complain("an element cannot be read: %.200q", b)
-			return false
+			return false, false
 		}
 		if m[1] != "" {
 			var p position
@@ -283,12 +273,8 @@ func (frame) hear(f *Follower, res *http.Response) error {
 			n, _ := strconv.Atoi(m[3])
 			f.retry = time.Duration(n) * time.Millisecond
 		}
-		return !f.done()
+		return last, !f.done()
 	})
-	if errors.Is(err, errEnd) && last {
-		return nil
-	}
-	return err
 }
 
 // page is an ordinary page whose answers say where there is news, by headers. What

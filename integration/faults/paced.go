@@ -71,23 +71,13 @@ func (l *Listener) Run(ctx context.Context) {
 		if l.once(ctx) {
 			continue
 		}
-		select {
-		case <-time.After(time.Duration(float64(20*time.Millisecond) * (0.5 + l.pause.ExpFloat64()))):
-		case <-ctx.Done():
-		}
+		rest(ctx, moment(l.pause))
 	}
 }
 
 func (l *Listener) once(ctx context.Context) bool {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(silence, func() {
-		if l.silent != nil {
-			l.silent(l.Name)
-		}
-		cancel(errSilent)
-	})
-	defer watch.Stop()
+	ctx, watch, over := watched(ctx, l.Name, l.silent)
+	defer over()
 	res, err := l.client.Do(l.ask().WithContext(ctx))
 	var b []byte
 	if err == nil {

@@ -167,6 +167,11 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
+// moment is how long a client rests before it asks again, by chance.
+func moment(chance *rand.Rand) time.Duration {
+	return time.Duration(float64(20*time.Millisecond) * (0.5 + chance.ExpFloat64()))
+}
+
 // await waits until a condition holds.
 func await(ctx context.Context, what string, ok func() bool) error {
 	limit := time.NewTimer(patience)

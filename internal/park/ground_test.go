@@ -176,13 +176,18 @@ func (g *ground) Return(c net.Conn) {
 // returned is the next connection that comes back.
 func (g *ground) returned() net.Conn {
 	g.Helper()
+	return awaited(g, g.back, "no connection came back")
+}
+
+// awaited is what comes next, and without is what is wrong if nothing does.
+func awaited[T any](g *ground, c <-chan T, without string) (next T) {
+	g.Helper()
 	select {
-	case c := <-g.back:
-		return c
+	case next = <-c:
 	case <-time.After(limit):
-		g.Fatal("no connection came back")
-		return nil
+		g.Fatal(without)
 	}
+	return next
 }
 
 func (g *ground) eventually(what string, is func() bool) {
@@ -210,11 +215,7 @@ func (g *ground) on(f func(*loop)) {
 		if closed {
 			continue
 		}
-		select {
-		case <-done:
-		case <-time.After(limit):
-			g.Fatal("a loop does not answer")
-		}
+		awaited(g, done, "a loop does not answer")
 	}
 }
 

@@ -56,13 +56,15 @@ func (g *ground) stays(verdict Verdict) (client, resumer) {
 // tried is the next request that is on trial.
 func (g *ground) tried() *Trial {
 	g.Helper()
-	select {
-	case t := <-g.trials:
-		return t
-	case <-time.After(limit):
-		g.Fatal("no request is on trial")
-		return nil
-	}
+	return awaited(g, g.trials, "no request is on trial")
+}
+
+// asked is a connection that stays, and its client's next request.
+func (g *ground) asked() (client, *Trial) {
+	g.Helper()
+	c, _ := g.stays(Likely)
+	g.says(c, aRequest)
+	return c, g.tried()
 }
 
 // again takes a trial's connection for another guest.
@@ -131,9 +133,7 @@ func TestATrialMayParkItsConnection(t *testing.T) {
 // What a trial returns, the server reads from the first byte, with what came since.
 func TestATrialMayReturnItsConnection(t *testing.T) {
 	owning(t, func(g *ground) {
-		c, _ := g.stays(Likely)
-		g.says(c, aRequest)
-		trial := g.tried()
+		c, trial := g.asked()
 		g.says(c, "more")
 		lost := make(chan struct{})
 		trial.Return(func() { close(lost) })
@@ -163,7 +163,7 @@ func TestATrialMayReturnItsConnection(t *testing.T) {
 // A trial that is returned hears when nobody will claim it.
 func TestATrialHearsThatItsConnectionIsLost(t *testing.T) {
 	owning(t, func(g *ground) {
-		for name, lose := range map[string]func(*Trial, client, func()){
+		for _, lose := range map[string]func(*Trial, client, func()){
 			"the server closes it": func(trial *Trial, _ client, lost func()) {
 				trial.Return(lost)
 				_ = g.returned().Close()
@@ -185,52 +185,40 @@ func TestATrialHearsThatItsConnectionIsLost(t *testing.T) {
 				g.eventually("the mistake is known", func() bool { return g.forgive() == 1 })
 				g.terms.Home = g
 			},
-			"the lot is closed before": func(trial *Trial, _ client, lost func()) {
-				g.lot.Close()
-				g.eventually("the end of the loops", func() bool { return !atWork() })
-				trial.Return(lost)
-			},
 		} {
-			if name == "the lot is closed before" {
-				continue // last
-			}
-			c, _ := g.stays(Likely)
-			g.says(c, aRequest)
+			c, trial := g.asked()
 			lost := make(chan struct{})
-			lose(g.tried(), c, func() { close(lost) })
+			lose(trial, c, func() { close(lost) })
 			g.waits(lost)
 			g.closed(c)
 		}
-		c, _ := g.stays(Likely)
-		g.says(c, aRequest)
-		trial, lost := g.tried(), make(chan struct{})
-		g.lot.Close()
-		g.closed(c)
-		g.eventually("the end of the loops", func() bool { return !atWork() })
+		c, trial := g.asked()
+		lost := make(chan struct{})
+		g.closesLot(c)
 		trial.Return(func() { close(lost) })
 		g.waits(lost)
 	})
 }
 
+// closesLot ends the loops, and with them what is held and a client's connection.
+func (g *ground) closesLot(c client) {
+	g.Helper()
+	g.lot.Close()
+	g.closed(c)
+	g.eventually("the end of the loops", func() bool { return !atWork() })
+}
+
 func (g *ground) waits(c <-chan struct{}) {
 	g.Helper()
-	select {
-	case <-c:
-	case <-time.After(limit):
-		g.Fatal("it did not happen")
-	}
+	awaited(g, c, "it did not happen")
 }
 
 // Nobody else's file is closed by a guest that comes to a lot that is closed.
 func TestAGuestOfATrialComesTooLate(t *testing.T) {
 	owning(t, func(g *ground) {
-		c, _ := g.stays(Likely)
-		g.says(c, aRequest)
-		trial := g.tried()
+		c, trial := g.asked()
 		next := g.again(trial)
-		g.lot.Close()
-		g.closed(c)
-		g.eventually("the end of the loops", func() bool { return !atWork() })
+		g.closesLot(c)
 		var files []int // have the numbers that have become free
 		for range 30 {
 			fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
@@ -264,9 +252,8 @@ func TestAGuestOfATrialWhoseClientHasGone(t *testing.T) {
 				_ = c.halve()
 			},
 		} {
-			c, _ := g.stays(Likely)
-			g.says(c, aRequest)
-			trial, gone := g.tried(), make(chan struct{}, 9)
+			c, trial := g.asked()
+			gone := make(chan struct{}, 9)
 			trial.OnGone(func() { gone <- struct{}{} })
 			leave(c)
 			if name != "half, behind more" || secured(g.kind) { // there no HTTP server sees it
@@ -351,9 +338,7 @@ func TestAnAnswerThatIsThereGoesOutToAClientThatOnlyReads(t *testing.T) {
 // The end of the process reaches who comes from a trial.
 func TestAStopReachesTheGuestOfATrial(t *testing.T) {
 	owning(t, func(g *ground) {
-		c, _ := g.stays(Likely)
-		g.says(c, aRequest)
-		trial := g.tried()
+		c, trial := g.asked()
 		g.lot.Stop()
 		next := g.again(trial)
 		next.stop = func(v *visitor) { v.finish(false) }
@@ -464,9 +449,8 @@ func (p patient) Try(t *Trial) { p.trials <- t }
 // Where no file is left, a connection that must go home ends, and its trial hears.
 func TestATrialThatCannotBeReturned(t *testing.T) {
 	g := newGround(t, way{"own sockets", newWatch, true, true}, "tcp")
-	c, _ := g.stays(Likely)
-	g.says(c, aRequest)
-	trial, lost := g.tried(), make(chan struct{})
+	c, trial := g.asked()
+	lost := make(chan struct{})
 	g.noFiles(func() {
 		trial.Return(func() { close(lost) })
 		g.waits(lost)
