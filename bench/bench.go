@@ -28,6 +28,8 @@ type bench struct {
 	suites  []string
 	facts   []string // versions
 	sites   int      // so many were made
+	// unmeasured are the cases that were wanted, in a run that ended early.
+	unmeasured []string
 }
 
 // benchCase is one thing that is measured, for all contenders.

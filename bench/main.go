@@ -6,7 +6,7 @@
 // runs it.
 //
 // It starts every server itself, on loopback, in a directory of its own, and
-// ends them all, also when it is interrupted.
+// ends them all, also when it is interrupted. What was measured by then it prints.
 package main
 
 import (
@@ -14,9 +14,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 
@@ -46,7 +48,7 @@ func parse() (o options, bound time.Duration) {
 	page := flag.String("out", "", "the page to write the tables to; default docs/benchmarks.md for a whole run, none for -quick and -only")
 	flag.BoolVar(&o.long, "long", false, "look for growth of memory over 100 rounds as well")
 	flag.StringVar(&o.binary, "caddy", o.binary, "the server to measure")
-	flag.DurationVar(&bound, "timeout", 40*time.Minute, "end after so long, whatever is left to do")
+	flag.DurationVar(&bound, "timeout", 40*time.Minute, "end after so long, whatever is left to do, and print what was measured")
 	flag.Parse()
 	if *quick {
 		o = o.quick()
@@ -106,33 +108,55 @@ func (o options) quick() options {
 	return o
 }
 
-// run measures, prints the tables and writes the page. It fails where a server
-// did not give every visitor every event; figures are no reason to fail.
+// run is a whole run.
 func run(ctx context.Context, o options) error {
 	b, err := newBench(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer b.clean()
-	for _, c := range b.cases() {
-		if !o.only.MatchString(c.name) {
-			continue
-		}
-		began := time.Now()
+	return b.run(ctx, b.cases(), os.Stdout)
+}
+
+// run measures, prints the tables and writes the page. It fails where a server
+// did not give every visitor every event; figures are no reason to fail. A run
+// that ends early prints what it has, and leaves the page as it is: its tables
+// would no longer be of one run.
+func (b *bench) run(ctx context.Context, cases []benchCase, out io.Writer) error {
+	err := b.measureAll(ctx, cases)
+	text := b.report()
+	fmt.Fprintln(out, text)
+	switch {
+	case b.page == "":
+	case err != nil:
+		err = fmt.Errorf("%w; %s is left as it was", err, b.page)
+	default:
+		err = writePage(b.page, text)
+	}
+	if b.faults.bad() {
+		err = errors.Join(err, errors.New("not every visitor got every event: "+b.faults.String()))
+	}
+	return err
+}
+
+// measureAll measures the cases that are wanted. Where one fails, or time is over
+// in it, its result is taken back (its caption promises more rounds than there
+// are), and all that are left count as unmeasured.
+func (b *bench) measureAll(ctx context.Context, cases []benchCase) error {
+	cases = slices.DeleteFunc(cases, func(c benchCase) bool { return !b.only.MatchString(c.name) })
+	for i, c := range cases {
+		began, complete := time.Now(), len(b.results.cases)
 		if err := c.measure(ctx); err != nil {
+			b.results.cases = b.results.cases[:complete]
+			for _, left := range cases[i:] {
+				b.unmeasured = append(b.unmeasured, left.name)
+			}
+			if over := context.Cause(ctx); over != nil {
+				err = over // what came of it says nothing
+			}
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		b.say("%s: done in %s", c.name, time.Since(began).Round(time.Second))
-	}
-	text := b.report()
-	fmt.Println(text)
-	if o.page != "" {
-		if err := writePage(o.page, text); err != nil {
-			return err
-		}
-	}
-	if b.faults.bad() {
-		return errors.New("not every visitor got every event: " + b.faults.String())
 	}
 	return nil
 }

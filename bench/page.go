@@ -16,6 +16,9 @@ import (
 func (b *bench) report() string {
 	var w strings.Builder
 	fmt.Fprintf(&w, "Measured on %s.\n\n", time.Now().UTC().Format("2006-01-02"))
+	if len(b.unmeasured) > 0 {
+		fmt.Fprintf(&w, "- **Incomplete.** Not measured: %s\n", strings.Join(b.unmeasured, "; "))
+	}
 	for _, fact := range b.facts {
 		fmt.Fprintf(&w, "- %s\n", fact)
 	}

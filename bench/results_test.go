@@ -3,8 +3,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -77,6 +81,53 @@ func TestThePageKeepsWhatIsWrittenByHand(t *testing.T) {
 	write("no marks")
 	if err := writePage(page, "new\n"); err == nil || !strings.Contains(err.Error(), "lacks the marks") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestARunThatEndsEarlyPrintsWhatItHas and names what it has not; the page stays.
+func TestARunThatEndsEarlyPrintsWhatItHas(t *testing.T) {
+	const old = "above\n" + beginMark + "\nold\n" + endMark + "\n"
+	page := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(page, []byte(old), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{options: options{page: page, only: regexp.MustCompile("wanted")}}
+	b.machine.begin()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var measured []string
+	measure := func(name string, rounds int) benchCase {
+		return benchCase{name, func(ctx context.Context) error {
+			measured = append(measured, name)
+			result := b.results.begin(name, "Median of 2 rounds.", rival, []string{rival})
+			for range rounds {
+				result.add(cpuDelivery, rival, 12)
+			}
+			if rounds < 2 {
+				cancel()
+			}
+			return ctx.Err()
+		}}
+	}
+	var out strings.Builder
+	err := b.run(ctx, []benchCase{measure("wanted first", 2), measure("other", 2), measure("wanted second", 1), measure("wanted, third", 2)}, &out)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "wanted second: ") || !strings.Contains(err.Error(), page+" is left as it was") {
+		t.Errorf("the error is %v", err)
+	}
+	if want := []string{"wanted first", "wanted second"}; !slices.Equal(measured, want) {
+		t.Errorf("measured %q, want %q", measured, want)
+	}
+	printed := out.String()
+	for _, want := range []string{"### Wanted first\n\nMedian of 2 rounds.\n", "12.0", "**Incomplete.** Not measured: wanted second; wanted, third\n"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("it does not print %q:\n%s", want, printed)
+		}
+	}
+	if strings.Count(printed, "###") != 1 {
+		t.Errorf("it prints more than the case that is whole:\n%s", printed)
+	}
+	if written, _ := os.ReadFile(page); string(written) != old {
+		t.Errorf("the page has become\n%s", written)
 	}
 }
 

@@ -63,6 +63,9 @@ func TestEveryCaseRunsAndWritesItsTable(t *testing.T) {
 	if !strings.Contains(string(written), " 0 missed, 0 closed, 0 failed") {
 		t.Error("the page does not say that every event arrived")
 	}
+	if strings.Contains(string(written), "**Incomplete.**") {
+		t.Error("the page says that the run was not whole")
+	}
 	if before, _, _ := strings.Cut(string(page), beginMark); !strings.HasPrefix(string(written), before) {
 		t.Error("what is written by hand is gone")
 	}
