@@ -28,10 +28,14 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) (*
 	if ask.Wait != dialect.Default {
 		wait = min(wait, ask.Wait)
 	}
+	heartbeat := c.use.settings.heartbeat()
+	if ask.Beat > 0 {
+		heartbeat = min(heartbeat, ask.Beat)
+	}
 	h := new(heldRequest)
 	h.Hold = hold.Hold{
 		Hub: c.use.hub.Hub, Channels: ask.Channels, Since: ask.Since, Answer: ask.Answer,
-		Wait: wait, Heartbeat: c.use.settings.heartbeat(),
+		Wait: wait, Heartbeat: heartbeat,
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
 	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))

@@ -76,6 +76,9 @@ type Ask struct {
 	// answers at once, [Default] leaves it to the settings.
 	Wait   time.Duration
 	Answer Answer
+	// Beat is how often a stream's client wants a sign of life at least, 0 where it
+	// asks for none.
+	Beat time.Duration
 	// Position says where in the query the position stands, nil where the request
 	// may have it elsewhere.
 	Position Position

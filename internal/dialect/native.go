@@ -31,6 +31,7 @@ func newNative(o Options) (Dialect, error) {
 //
 //	GET /comet/orders,alerts?since=<cursor>|now|all&wait=<seconds>
 //		&as=poll|sse|stream|multipart|frame&callback=<js path>&send=event|data
+//		&beat=<seconds>
 func (n native) Read(r *http.Request) (Ask, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -42,7 +43,10 @@ func (n native) Read(r *http.Request) (Ask, error) {
 			return Ask{}, err
 		}
 	}
-	if ask.Answer, err = n.answerFor(query, r.Header); err != nil {
+	if ask.Beat, err = beatOf(query); err != nil {
+		return Ask{}, err
+	}
+	if ask.Answer, err = n.answerFor(query, r.Header, ask.Beat > 0); err != nil {
 		return Ask{}, err
 	}
 	_, ask.Public = ask.Answer.(jsonp)
@@ -148,8 +152,9 @@ func checkNativeName(name string) error {
 	return nil
 }
 
-// answerFor chooses the form of the answer.
-func (n native) answerFor(query url.Values, header http.Header) (Answer, error) {
+// answerFor chooses the form of the answer, with signs of life that a script sees
+// where it asks for them.
+func (n native) answerFor(query url.Values, header http.Header, beat bool) (Answer, error) {
 	as, callback, send := query.Get("as"), query.Get("callback"), query.Get("send")
 	switch {
 	case as != "":
@@ -170,8 +175,10 @@ func (n native) answerFor(query url.Values, header http.Header) (Answer, error) 
 		return nil, badRequest("as=frame needs the function that it is to call, as in callback=parent.update")
 	case send != "" && send != "event" && send != "data":
 		return nil, badRequest("send=%s is not known; use event or data", shorten(send))
-	case onlyData && as != "frame" && as != "multipart":
-		return nil, badRequest("send=data goes with as=frame or as=multipart; everywhere else a client needs the whole event, for its cursor")
+	case onlyData && as != "frame" && as != "multipart" && as != "sse":
+		return nil, badRequest("send=data goes with as=frame, as=multipart or as=sse; everywhere else a client needs the whole event, for its cursor")
+	case beat && as != "sse" && as != "stream":
+		return nil, badRequest("beat goes with as=sse or as=stream; as=%s has no signs of life for a script", shorten(as))
 	}
 	switch as {
 	case "poll":
@@ -180,9 +187,9 @@ func (n native) answerFor(query url.Values, header http.Header) (Answer, error) 
 		}
 		return nativePoll{}, nil
 	case "sse":
-		return nativeSSE{}, nil
+		return nativeSSE{whole: send == "event", beat: beat}, nil
 	case "stream":
-		return nativeStream{}, nil
+		return nativeStream{beat: beat}, nil
 	case "multipart":
 		return multipart{onlyData: onlyData}, nil
 	case "frame":
@@ -234,6 +241,21 @@ func waitOf(query url.Values) (time.Duration, error) {
 		return 0, badRequest("wait=%s is no whole number of seconds below 2147483648; 0 answers at once", shorten(text))
 	}
 	return time.Duration(seconds) * time.Second, nil
+}
+
+// minBeat is how often a stream gives signs of life at most.
+const minBeat = 5 * time.Second
+
+func beatOf(query url.Values) (time.Duration, error) {
+	text := query.Get("beat")
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, badRequest("beat=%s is no whole number of seconds below 2147483648", shorten(text))
+	}
+	return max(time.Duration(seconds)*time.Second, minBeat), nil
 }
 
 // shorten quotes a text from outside for a sentence.

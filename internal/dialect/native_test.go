@@ -215,7 +215,12 @@ func TestNativeAnswersInTheFormThatIsAskedFor(t *testing.T) {
 		{query: "as=multipart&send=", want: multipart{}},
 		{query: "as=multipart&send=data", want: multipart{onlyData: true}},
 		{query: "as=poll&send=event", want: nativePoll{}},
-		{query: "as=sse&send=event", want: nativeSSE{}},
+		{query: "as=sse&send=event", want: nativeSSE{whole: true}},
+		{query: "as=sse&send=data", want: nativeSSE{}},
+		{query: "as=sse&beat=15", want: nativeSSE{beat: true}},
+		{query: "send=event&beat=0", headers: events, want: nativeSSE{whole: true, beat: true}},
+		{query: "as=stream&beat=15", want: nativeStream{beat: true}},
+		{query: "as=stream&beat=", want: nativeStream{}},
 		// An empty callback is none.
 		{query: "as=stream&callback=", want: nativeStream{}},
 		{query: "callback=", jsonp: true, want: nativePoll{}},
@@ -271,9 +276,17 @@ func TestNativeRefusesFormsThatDoNotGoTogether(t *testing.T) {
 		{query: "as=multipart&send=" + strings.Repeat("x", 9000), says: "is not known"},
 		{query: "send=data", says: "the whole event"},
 		{query: "as=poll&send=data", says: "the whole event"},
-		{query: "as=sse&send=data", says: "the whole event"},
 		{query: "as=stream&send=data", says: "the whole event"},
 		{query: "callback=f&send=data", says: "the whole event", jsonp: true},
+
+		// A WebSocket's handshake whose Upgrade was lost on the way is told so at once.
+		{query: "beat=15", says: "beat goes with as=sse or as=stream"},
+		{query: "as=poll&beat=15", says: "beat goes with as=sse or as=stream"},
+		{query: "as=multipart&beat=15", says: "beat goes with as=sse or as=stream"},
+		{query: "as=frame&callback=f&beat=15", says: "beat goes with as=sse or as=stream"},
+		{query: "as=sse&beat=-1", says: "no whole number"},
+		{query: "as=sse&beat=1.5", says: "no whole number"},
+		{query: "as=sse&beat=99999999999999999999", says: "below 2147483648"},
 
 		{query: "callback=alert(1)%2F%2F", says: notAFunction, jsonp: true},
 		{query: "callback=%3C/script%3E", says: notAFunction, jsonp: true},
@@ -312,6 +325,19 @@ func TestNativeRefusesFormsThatDoNotGoTogether(t *testing.T) {
 				t.Error("readable for everybody")
 			}
 		})
+	}
+}
+
+// TestAStreamBeatsNoFasterThanFiveSeconds, whatever its client asks for.
+func TestAStreamBeatsNoFasterThanFiveSeconds(t *testing.T) {
+	for query, want := range map[string]time.Duration{
+		"": 0, "beat=": 0, "beat=0": 5 * time.Second, "beat=4": 5 * time.Second, "beat=5": 5 * time.Second,
+		"beat=6": 6 * time.Second, "beat=2147483647": 2147483647 * time.Second,
+	} {
+		got, err := native{}.Read(request("/comet/orders?as=stream&" + query))
+		if err != nil || got.Beat != want {
+			t.Errorf("%q: got %s, %v; want %s", query, got.Beat, err, want)
+		}
 	}
 }
 

@@ -14,13 +14,27 @@ import (
 // nativeSSE answers with server-sent events (WHATWG HTML, section 9.2): the
 // event's data as it stands, its type, and the cursor as the id, which browsers
 // send back by themselves as Last-Event-ID.
-type nativeSSE struct{ stream }
+type nativeSSE struct {
+	stream
+	// whole sends the event as the JSON object of the other forms, which says its
+	// channel, in place of its type and data.
+	whole bool
+	// beat says as events what else only the browser sees: positions, and when to
+	// come back. A script that hears none knows that nothing arrives.
+	beat bool
+}
 
 func (nativeSSE) Transport() string    { return "sse" }
 func (nativeSSE) Header(h http.Header) { h.Set("Content-Type", "text/event-stream") }
-func (nativeSSE) Class() string        { return "native sse" }
 
-func (nativeSSE) Events(d *hub.Delivery) []byte {
+func (s nativeSSE) Class() string {
+	if s.whole {
+		return "native sse whole"
+	}
+	return "native sse"
+}
+
+func (s nativeSSE) Events(d *hub.Delivery) []byte {
 	b := make([]byte, 0, 256)
 	if d.Gap {
 		// The id of a gap is where the stream goes on if no event follows it.
@@ -33,6 +47,12 @@ func (nativeSSE) Events(d *hub.Delivery) []byte {
 	}
 	for _, e := range d.Events {
 		b = appendID(b, hub.Cursor{Epoch: d.Cursor.Epoch, Seq: e.Seq})
+		if s.whole {
+			b = append(b, "data: "...)
+			b = appendEvent(b, e, d.Cursor.Epoch, inOneLine)
+			b = append(b, "\n\n"...)
+			continue
+		}
 		if e.Type != hub.DefaultType {
 			b = append(b, "event: "...)
 			b = append(b, lineBreaks.Replace(e.Type)...)
@@ -47,28 +67,45 @@ func (nativeSSE) Events(d *hub.Delivery) []byte {
 // Open begins with the retry time, so that a lost server is not besieged, and
 // the position. An id alone is no event, but browsers remember it.
 func (s nativeSSE) Open(at hub.Cursor) []byte {
-	b := appendRetry(nil, retryMin)
-	if at != (hub.Cursor{}) {
-		b = appendID(b, at)
+	b := appendRetry(nil, Jitter(retryMin, 0.5))
+	if at == (hub.Cursor{}) {
+		return append(b, '\n')
+	}
+	return append(b, s.Idle(at)...)
+}
+
+// Idle is the heartbeat: the position again, which is no event unless the client
+// wants to see it.
+func (s nativeSSE) Idle(at hub.Cursor) []byte {
+	b := appendID(nil, at)
+	if s.beat {
+		b = append(b, "event: cursor\ndata: \n"...)
 	}
 	return append(b, '\n')
 }
 
-// Idle is the heartbeat: the position again, which is no event.
-func (nativeSSE) Idle(at hub.Cursor) []byte {
-	return append(appendID(nil, at), '\n')
+func (s nativeSSE) Bye(at hub.Cursor, retry time.Duration) []byte {
+	retry = Jitter(retry, 0.5)
+	return s.appendBye(appendID(appendRetry(nil, retry), at), retry)
 }
 
-func (nativeSSE) Bye(at hub.Cursor, retry time.Duration) []byte {
-	return append(appendID(appendRetry(nil, retry), at), '\n')
+// appendBye appends the end of what says when to come back.
+func (s nativeSSE) appendBye(b []byte, retry time.Duration) []byte {
+	if s.beat {
+		b = append(b, "event: bye\ndata: "...)
+		b = strconv.AppendInt(b, retry.Milliseconds(), 10)
+		b = append(b, '\n')
+	}
+	return append(b, '\n')
 }
 
 // Full answers 200, because any other status makes a browser's EventSource give
 // up for ever.
-func (nativeSSE) Full(reason string, retry time.Duration) (int, []byte) {
+func (s nativeSSE) Full(reason string, retry time.Duration) (int, []byte) {
+	retry = Jitter(retry, 0.5)
 	b := append([]byte(": "), lineBreaks.Replace(reason)...)
 	b = append(b, '\n')
-	return 200, append(appendRetry(b, retry), '\n')
+	return 200, s.appendBye(appendRetry(b, retry), retry)
 }
 
 // retryMin is after how long a browser comes back when the connection was lost.
@@ -82,7 +119,7 @@ func appendID(b []byte, c hub.Cursor) []byte {
 
 func appendRetry(b []byte, d time.Duration) []byte {
 	b = append(b, "retry: "...)
-	b = strconv.AppendInt(b, Jitter(d, 0.5).Milliseconds(), 10)
+	b = strconv.AppendInt(b, d.Milliseconds(), 10)
 	return append(b, '\n')
 }
 

@@ -81,6 +81,59 @@ func TestStreamsSayTheirPositionWithoutAnEvent(t *testing.T) {
 	}
 }
 
+// TestAScriptSeesTheSignsOfLifeThatItAskedFor: positions and the good-bye as events,
+// and to the browser all that they are without.
+func TestAScriptSeesTheSignsOfLifeThatItAskedFor(t *testing.T) {
+	s := nativeSSE{beat: true}
+	position := messages{{Type: "cursor", ID: "z009.42"}}
+	_, full := s.Full("too many", 4*time.Second)
+	for _, c := range []struct {
+		promise  string
+		got      []byte
+		want, id string
+		messages messages
+	}{
+		{"open", s.Open(at(42)), `^retry: (\d+)\nid: z009\.42\nevent: cursor\ndata: \n\n$`, "z009.42", position},
+		{"open, events follow", s.Open(hub.Cursor{}), `^retry: (\d+)\n\n$`, "", nil},
+		{"heartbeat", s.Idle(at(42)), `^id: z009\.42\nevent: cursor\ndata: \n\n()$`, "z009.42", position},
+		{"bye", s.Bye(at(42), 4*time.Second), `^retry: (\d+)\nid: z009\.42\nevent: bye\ndata: (\d+)\n\n$`, "z009.42", messages{{Type: "bye", Data: "N", ID: "z009.42"}}},
+		{"full", full, `^: too many\nretry: (\d+)\nevent: bye\ndata: (\d+)\n\n$`, "", messages{{Type: "bye", Data: "N"}}},
+	} {
+		found := regexp.MustCompile(c.want).FindSubmatch(c.got)
+		if found == nil {
+			t.Errorf("%s: got %q", c.promise, c.got)
+			continue
+		}
+		if len(found) > 2 {
+			if string(found[1]) != string(found[2]) {
+				t.Errorf("%s: the browser is told %s, the script %s", c.promise, found[1], found[2])
+			}
+			c.messages[0].Data = string(found[2])
+		}
+		if parsed := ssetest.Parse(c.got); parsed.ID != c.id || !reflect.DeepEqual(parsed.Messages, c.messages) {
+			t.Errorf("%s: a browser reads %+v", c.promise, parsed)
+		}
+	}
+	if s.Class() != (nativeSSE{}).Class() || !reflect.DeepEqual(s.Events(delivery(event(42, "", "x"))), nativeSSE{}.Events(delivery(event(42, "", "x")))) {
+		t.Error("its events are those of everybody")
+	}
+}
+
+// TestAWholeEventSaysItsChannel, in one line of JSON, whatever its data and type.
+func TestAWholeEventSaysItsChannel(t *testing.T) {
+	s := nativeSSE{whole: true}
+	d := delivery(typed("paid", event(41, "text/plain", "a\r\nb")), event(42, "application/json", "{\n\"a\": 1\n}"))
+	d.Gap = true
+	want := "id: z009.40\nevent: gap\ndata: \n\nid: z009.41\ndata: " +
+		strings.NewReplacer("42", "41", `"message"`, `"paid"`).Replace(head42) + `"a\r\nb"}` + "\n\nid: z009.42\ndata: " + head42 + `{"a":1}}` + "\n\n"
+	if got := string(s.Events(d)); got != want {
+		t.Errorf("\n got %q\nwant %q", got, want)
+	}
+	if s.Class() == (nativeSSE{}).Class() {
+		t.Error("who wants data alone would get the same bytes")
+	}
+}
+
 func TestAFullServerKeepsTheBrowserTrying(t *testing.T) {
 	status, body := nativeSSE{}.Full("too many\nid: 7", 4*time.Second)
 	if !regexp.MustCompile(`^: too many id: 7\nretry: \d+\n\n$`).Match(body) || status != 200 {

@@ -12,7 +12,11 @@ import (
 // nativeStream is XHR streaming: one JSON object a line, in an answer that goes
 // on. An object with a channel is an event; one without is a position, perhaps
 // with a gap before it or with the time after which to come back.
-type nativeStream struct{ stream }
+type nativeStream struct {
+	stream
+	// beat makes the heartbeat a position.
+	beat bool
+}
 
 func (nativeStream) Transport() string    { return "stream" }
 func (nativeStream) Header(h http.Header) { h.Set("Content-Type", "text/plain; charset=utf-8") }
@@ -53,12 +57,22 @@ func (nativeStream) Open(at hub.Cursor) []byte {
 	if at == (hub.Cursor{}) {
 		return b
 	}
+	return appendPosition(b, at)
+}
+
+func (s nativeStream) Idle(at hub.Cursor) []byte {
+	if s.beat {
+		return appendPosition(nil, at)
+	}
+	return []byte("\n")
+}
+
+// appendPosition appends a line that says a position.
+func appendPosition(b []byte, at hub.Cursor) []byte {
 	b = append(b, '{')
 	b = appendCursor(b, at)
 	return append(b, "}\n"...)
 }
-
-func (nativeStream) Idle(hub.Cursor) []byte { return []byte("\n") }
 
 func (nativeStream) Bye(at hub.Cursor, retry time.Duration) []byte {
 	return append(appendBye(nil, at, retry), '\n')

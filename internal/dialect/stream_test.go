@@ -52,6 +52,7 @@ func TestAStreamsOtherLinesByteForByte(t *testing.T) {
 		{"open", s.Open(at(42)), pad + `{"cursor":"z009\.42"}` + "\n$", 0, 0},
 		{"open, events follow", s.Open(hub.Cursor{}), pad + "$", 0, 0},
 		{"heartbeat", s.Idle(at(42)), "^\n$", 0, 0},
+		{"heartbeat that was asked for", nativeStream{beat: true}.Idle(at(42)), `^{"cursor":"z009\.42"}` + "\n$", 0, 0},
 		{"bye", s.Bye(at(42), 4*time.Second), `^{"cursor":"z009\.42","retry":(\d+)}` + "\n$", 2000, 6000},
 		{"bye for now", s.Bye(at(42), 0), `^{"cursor":"z009\.42","retry":(0)}` + "\n$", 0, 0},
 	} {
