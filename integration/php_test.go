@@ -6,12 +6,13 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
 // fpm starts a php-fpm with so many workers on dir/fpm.sock. As root, PHP runs
-// as www-data, as it does on a real host.
-func fpm(t *testing.T, dir string, workers int) *process {
+// as www-data, as it does on a real host. More lines of the pool may follow.
+func fpm(t *testing.T, dir string, workers int, pool ...string) *process {
 	t.Helper()
 	config := fmt.Sprintf(`[global]
 error_log = %[1]s/fpm.log
@@ -29,6 +30,7 @@ catch_workers_output = yes
 	if os.Geteuid() == 0 {
 		config += "user = www-data\ngroup = www-data\n"
 	}
+	config += strings.Join(pool, "\n")
 	file := filepath.Join(dir, "fpm.conf")
 	write(t, file, config)
 	p := start(t, nil, find(t, "php-fpm[0-9]*", "php-fpm"), "--nodaemonize", "--fpm-config", file)
