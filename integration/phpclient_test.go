@@ -453,6 +453,7 @@ func TestCometPHPNeverTakesLonger(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "run", "fifo.jsonl"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	own(t, filepath.Join(dir, "run", "fifo.jsonl"))
 	listenFor(t, "unix", dir+"/stalled.sock", silent)
 	if err := os.Chmod(dir+"/stalled.sock", 0o777); err != nil {
 		t.Fatal(err)
@@ -504,14 +505,14 @@ echo json_encode([$done ?: false, $comet->lastError(), $took / 1e6]);`, c.addres
 			connections.Add(1)
 			_, _ = io.Copy(io.Discard, c)
 		})
-		// On a machine that needs longer than the pause for that, it is tried again.
+		// When the machine needs longer than the pause for that, it is tried again.
 		var out string
-		for out == "" {
+		for try := 0; out == "" && try < 10; try++ {
 			connections.Store(0)
 			out = runPHP(t, dir, strict+fmt.Sprintf(`$comet = new Comet('http://%s');
 $begin = hrtime(true);
 $comet->publish('orders', 1);
-for ($i = 0; $i < 50; $i++) { (new Comet('http://%[1]s'))->publish('orders', 1); }
+for ($i = 0; $i < 5; $i++) { (new Comet('http://%[1]s'))->publish('orders', 1); }
 $other = (new Comet('touch:%s/run'))->publish('orders');
 if (hrtime(true) - $begin < 1e9) { echo json_encode([$comet->lastError(), $other], JSON_UNESCAPED_SLASHES); }`, address, dir))
 		}

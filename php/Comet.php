@@ -291,7 +291,7 @@ final class Comet
         $deadline = self::now() + $this->timeout;
         \clearstatcache(true, $file);
         $new = !\file_exists($file);
-        if (!$new && !\is_file($file)) { // opening a FIFO would wait for its reader
+        if (!$new && !\is_file($file)) { // a FIFO would wait for its reader when it is full
             throw new \RuntimeException("cannot append: $file is no file");
         }
         $handle = \fopen($file, 'a+b');
@@ -385,7 +385,7 @@ final class Comet
         \stream_set_blocking($stream, false);
         $sent = 0;
         $answer = '';
-        while (!self::isWhole($answer) && \strlen($answer) < self::LONGEST_ANSWER) {
+        while (\strlen($answer) < self::LONGEST_ANSWER) {
             $left = $deadline - self::now();
             if ($left <= 0) {
                 $this->late("no answer from $this->address");
@@ -412,15 +412,6 @@ final class Comet
         }
         \fclose($stream);
         return $answer;
-    }
-
-    /** Reports whether an answer has all that its header announces. Without an announcement it ends with the connection. */
-    private static function isWhole($answer)
-    {
-        $end = \strpos($answer, "\r\n\r\n");
-        return $end !== false
-            && \preg_match('/\r\nContent-Length: *([0-9]{1,9})\r\n/i', \substr($answer, 0, $end + 2), $length)
-            && \strlen($answer) >= $end + 4 + (int) $length[1];
     }
 
     /** Gives up because of the time, for a while: a page that publishes often must not wait often. */
