@@ -3,52 +3,67 @@ package hub
 import "slices"
 
 // Join adds channels to a live subscription, each from since on; those that it
-// follows already stay as they are. With [All] a channel begins with the oldest
-// event that is kept. The errors are those of [Hub.Subscribe], and then nothing
-// has changed. Positions that are stamps cannot be joined: it panics.
+// follows already stay as they are. It returns the position behind which the new
+// ones begin, the hub's where there are none, and whether events between since and
+// there are lost, which is not told otherwise. With [All] a channel begins with the
+// oldest event that is kept. The errors are those of [Hub.Subscribe], and then
+// nothing has changed. Positions that are stamps cannot be joined: it panics.
 //
-// Whoever waits is told if a joined channel has something for it.
-func (s *Sub) Join(channels []string, since Since) error {
+// What there is to catch up with is older than what the other channels may have
+// given already. Whoever waits is told of it; who is at rest gets it by Next.
+func (s *Sub) Join(channels []string, since Since) (at Cursor, gap bool, err error) {
 	if s.stamps || since.stamped {
 		panic("hub: a subscription by stamps does not change its channels")
 	}
 	for _, name := range channels {
 		if err := CheckChannel(name); err != nil {
-			return err
+			return Cursor{}, false, err
 		}
 	}
-	return s.change(func() error { return s.joinLocked(channels, since) })
+	err = s.change(func() error {
+		at, gap, err = s.joinLocked(channels, since)
+		return err
+	})
+	return at, gap, err
 }
 
-func (s *Sub) joinLocked(channels []string, since Since) error {
+func (s *Sub) joinLocked(channels []string, since Since) (at Cursor, gap bool, err error) {
+	h := s.hub
 	follows := make(map[string]bool, len(s.members)+len(channels))
 	for i := range s.members {
 		follows[s.members[i].ch.name] = true
 	}
-	had, gap := len(s.members), s.gap
-	for i, name := range channels {
+	had := len(s.members)
+	at = Cursor{h.epoch, h.head}
+	for _, name := range channels {
 		if follows[name] {
 			continue
 		}
 		follows[name] = true
-		ch, err := s.hub.openLocked(name)
-		if most := s.hub.limits.ChannelsPerSub; err == nil && len(s.members) == most {
-			s.hub.settleLocked(ch)
+		ch, err := h.openLocked(name)
+		if most := h.limits.ChannelsPerSub; err == nil && len(s.members) == most {
+			h.settleLocked(ch)
 			err = tooMany(ErrTooManyNames, most, "leave others, or open a second connection")
 		}
 		if err != nil {
 			s.dropLocked(had)
-			s.gap = gap
-			return err
+			return Cursor{}, false, err
 		}
 		ch.subs++
-		m := s.beginLocked(ch, since, i)
-		if since.all {
-			m.pos = ch.floor // what is gone before is no gap to who was not there
+		m := member{ch: ch, pos: h.head}
+		switch {
+		case since.all:
+			m.pos = ch.oldest(h.limits.HistoryCount) // what is gone before is no gap to who was not there
+		case since.after && since.cursor.Epoch != h.epoch:
+			gap = true
+		case since.after:
+			m.pos = max(since.cursor.Seq, ch.floor)
+			gap = gap || m.pos > since.cursor.Seq
 		}
+		at.Seq = min(at.Seq, m.pos)
 		s.members = append(s.members, m)
 	}
-	return nil
+	return at, gap, nil
 }
 
 // dropLocked takes back all members from the n-th on.

@@ -11,7 +11,7 @@ import (
 
 func (f *reader) join(since hub.Since, channels ...string) {
 	f.r.Helper()
-	if err := f.Join(channels, since); err != nil {
+	if _, _, err := f.Join(channels, since); err != nil {
 		f.r.Fatal(err)
 	}
 }
@@ -61,7 +61,72 @@ func TestJoiningWithAPositionTellsWhatIsBehindIt(t *testing.T) {
 		f.woken("4 @4")
 		f.next("-")
 		f.join(hub.After(hub.Cursor{Epoch: 1, Seq: 1}), "d")
-		f.woken("@4 gap")
+		f.woken("-") // the gap is of d alone
+	})
+}
+
+func TestAJoinSaysWhereItBegins(t *testing.T) {
+	for name, c := range map[string]struct {
+		keep  int
+		since func(r *rig) hub.Since
+		names []string
+		at    uint64
+		gap   bool
+		want  []string
+	}{
+		"now": {
+			since: func(*rig) hub.Since { return hub.Since{} }, names: []string{"b"}, at: 4, want: []string{"-"},
+		},
+		"at a cursor, before what others gave": {
+			since: func(r *rig) hub.Since { return r.at(1) }, names: []string{"b", "c"}, at: 1, want: []string{"2 3 4 @4", "-"},
+		},
+		"with all that is kept": {
+			since: func(*rig) hub.Since { return hub.All() }, names: []string{"b"}, at: 1, want: []string{"2 4 @4", "-"},
+		},
+		"with what is kept of it": {
+			keep:  1,
+			since: func(*rig) hub.Since { return hub.All() }, names: []string{"b"}, at: 3, want: []string{"4 @4", "-"},
+		},
+		"behind a gap": {
+			keep:  1,
+			since: func(r *rig) hub.Since { return r.at(1) }, names: []string{"c", "b"}, at: 1, gap: true, want: []string{"3 4 @4", "-"},
+		},
+		"behind another epoch": {
+			since: func(*rig) hub.Since { return hub.After(hub.Cursor{Epoch: 1, Seq: 1}) }, names: []string{"b"}, at: 4, gap: true, want: []string{"-"},
+		},
+		"with what it follows already": {
+			since: func(r *rig) hub.Since { return r.at(0) }, names: []string{"a", "a"}, at: 4, want: []string{"-"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				r.longAgo(c.keep, "a:1", "b:2", "c:3", "b:4")
+				s := r.wait(hub.Since{}, "a")
+				s.rest("- @4")
+				at, gap, err := s.Join(c.names, c.since(r))
+				if err != nil || at != (hub.Cursor{Epoch: r.hub.Cursor().Epoch, Seq: c.at}) || gap != c.gap {
+					t.Errorf("begins at %v, gap %v, error %v", at, gap, err)
+				}
+				for _, want := range c.want {
+					s.next(want)
+				}
+				r.publish("a:5")
+				s.woken("5 @5")
+				s.next("-")
+				r.publish(c.names[0] + ":6")
+				s.woken("6 @6")
+			})
+		})
+	}
+}
+
+func TestWhoFollowsNothingHasAPosition(t *testing.T) {
+	bubble(t, func(r *rig) {
+		s := r.wait(hub.Since{}, "a")
+		s.leave("a")
+		r.publish("a:1")
+		s.rest("- @1")
+		s.next("-")
 	})
 }
 
@@ -69,10 +134,10 @@ func TestAJoinThatFailsChangesNothing(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.limit(func(l *hub.Limits) { l.ChannelsPerSub = 3 })
 		f := r.wait(hub.Since{}, "a")
-		if err := f.Join([]string{"b", "c", "d"}, hub.Since{}); !errors.Is(err, hub.ErrTooManyNames) {
+		if _, _, err := f.Join([]string{"b", "c", "d"}, hub.Since{}); !errors.Is(err, hub.ErrTooManyNames) {
 			t.Errorf("the error is %v", err)
 		}
-		if err := f.Join([]string{"b", ""}, hub.Since{}); !errors.Is(err, hub.ErrName) {
+		if _, _, err := f.Join([]string{"b", ""}, hub.Since{}); !errors.Is(err, hub.ErrName) {
 			t.Errorf("the error is %v", err)
 		}
 		r.publish("b:1")
@@ -83,7 +148,7 @@ func TestAJoinThatFailsChangesNothing(t *testing.T) {
 			t.Errorf("%d channels", n)
 		}
 		f.Close()
-		if err := f.Join([]string{"b"}, hub.Since{}); !errors.Is(err, hub.ErrClosed) {
+		if _, _, err := f.Join([]string{"b"}, hub.Since{}); !errors.Is(err, hub.ErrClosed) {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -105,7 +170,7 @@ func TestNothingIsLostWhileChannelsChange(t *testing.T) {
 					return
 				default:
 				}
-				_ = f.Join([]string{"b", fmt.Sprint("c", i%7)}, hub.Since{})
+				_, _, _ = f.Join([]string{"b", fmt.Sprint("c", i%7)}, hub.Since{})
 				_ = f.Leave([]string{"b"})
 			}
 		}()

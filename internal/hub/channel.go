@@ -108,6 +108,17 @@ func (c *channel) newest() uint64 {
 	return 0
 }
 
+// oldest returns the position before the newest events, most of them at most, of
+// which nothing is missing.
+func (c *channel) oldest(most int) uint64 {
+	h := c.history()
+	h = h[max(0, len(h)-most):]
+	if len(h) == 0 {
+		return c.floor
+	}
+	return max(h[0].Seq-1, c.floor)
+}
+
 func (c *channel) push(e *Event) {
 	c.events = append(c.events, e)
 	c.bytes += eventSize(e)

@@ -31,12 +31,8 @@ func (s *Sub) collectLocked() *Delivery {
 		found := m.ch.after(m.pos)
 		switch {
 		case s.all:
-			found = found[max(0, len(found)-h.limits.HistoryCount):]
-			m.pos = m.ch.newest()
-			if len(found) > 0 {
-				m.pos = found[0].Seq - 1
-			}
-			m.pos = max(m.pos, m.ch.floor)
+			m.pos = m.ch.oldest(h.limits.HistoryCount)
+			found = m.ch.after(m.pos)
 		case m.pos < m.ch.floor:
 			gap = true
 			m.pos = m.ch.floor
@@ -76,8 +72,11 @@ func (s *Sub) cursorLocked() Cursor {
 // positionLocked is the position behind the last delivery. Where a gap has not
 // been told yet it is the zero Cursor, which is answered with one.
 func (s *Sub) positionLocked() Cursor {
-	if s.gap || len(s.members) == 0 {
+	if s.gap || s.state == subClosed {
 		return Cursor{}
+	}
+	if len(s.members) == 0 {
+		return Cursor{s.hub.epoch, s.hub.head}
 	}
 	seq := s.members[0].pos
 	for _, m := range s.members {

@@ -66,7 +66,8 @@ var ErrNoChannel = errors.New("no channel is named")
 
 // Sub is one subscription: a position in a set of channels. Whoever holds it
 // calls Next until it returns nil, then waits for the Waker, and so on; and
-// Close at the end. It may outlive the request that made it.
+// Close at the end. It may outlive the request that made it, and its channels may
+// change.
 //
 // The methods are safe for concurrent use, but only one goroutine can sensibly
 // call Next.
