@@ -41,8 +41,10 @@ type Conn struct {
 	peeking bool
 	// spoken: the client has sent something since it was parked.
 	spoken bool
-	// silent: the client ended what it says, during a trial.
+	// silent: the client ended what it says, during a trial or to a [Talker].
 	silent bool
+	// talks: the guest is a [Talker]. ended: all that the client said has been read.
+	talks, ended bool
 	// rung: the connection is in the loop's list of those.
 	rung atomic.Bool
 	// early is what was read of it.
@@ -159,6 +161,9 @@ func (c *Conn) Finish(keep bool) {
 	default:
 		c.state = closing
 		c.aside(func() { c.closeWrite() })
+		if c.talks && c.fd < 0 && !c.peeking {
+			c.peek() // for the client's end
+		}
 		c.schedule(In(c.loop.lot.politeTime))
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 // settle follows whatever was called of a guest.
 func (c *Conn) settle() {
+	heard := false
 	for c.state == held && !c.busy {
 		switch {
 		case c.failed:
@@ -18,7 +19,12 @@ func (c *Conn) settle() {
 		case c.wrote:
 			c.wrote = false
 			c.guest.Flushed()
+		case c.talks && !(heard && c.says()) && c.hear():
+			heard = true
 		default:
+			if heard && c.says() {
+				c.Ring() // when others have been heard
+			}
 			c.schedule(c.guest.When())
 			return
 		}
@@ -47,6 +53,10 @@ func (c *Conn) over(r *result) {
 		}
 	case reading:
 		c.peeking = false
+		if c.talks && c.state == held {
+			c.said(r)
+			return
+		}
 		if len(r.read) > 0 {
 			c.early = joined(c.early, r.read)
 			r.err = nil
@@ -105,6 +115,10 @@ func (c *Conn) listen(s sound) {
 		}
 	case c.state == away:
 		c.listenAway(s)
+	case c.state == held && c.talks && !(c.busy && s&broken != 0):
+		// What it said before its end is heard.
+		c.spoken = true
+		c.silent = c.silent || s&^speech != 0
 	case s&broken != 0:
 		c.heard(net.ErrClosed)
 	case s&silence != 0 && (c.state != lingering || c.plain && !unread(c.fd)):

@@ -238,11 +238,12 @@ func (l *loop) drop(c *Conn) {
 func (l *loop) admit(c *Conn) {
 	l.conns.add(c)
 	c.state = held
+	_, c.talks = c.guest.(Talker)
 	if c.fd >= 0 && l.watch.add(c) != nil { // the kernel watches no more
 		_ = c.materialize() // if it fails, to listen fails too
 		c.fd = -1
 	}
-	if c.fd < 0 && !c.spoken {
+	if c.fd < 0 && !c.spoken && !c.talks {
 		c.peek()
 	}
 	c.guest.Arrived()
@@ -255,6 +256,7 @@ func (l *loop) admit(c *Conn) {
 // readmit has the connection of a trial held again.
 func (l *loop) readmit(c *Conn) {
 	c.state, c.trial = held, nil
+	_, c.talks = c.guest.(Talker)
 	c.spoken = c.spoken && unread(c.fd) // else it has been fetched
 	c.guest.Arrived()
 	if l.stopping {

@@ -36,6 +36,15 @@ type Guest interface {
 	Stop()
 }
 
+// Talker is a guest whose client speaks while it is there.
+type Talker interface {
+	Guest
+	// Heard is shown what the client says, piece by piece, in order, with nothing
+	// left out. The bytes are lent. While a Write is on its way the client is not
+	// listened to.
+	Heard([]byte)
+}
+
 // Resumer is a guest that may stay for the client's next request.
 type Resumer interface {
 	Guest
