@@ -114,6 +114,7 @@ func parseGlobal(d *caddyfile.Dispenser, earlier any) (any, error) {
 //		max_channels <number>
 //		answer_publish
 //		jsonp
+//		deflate
 //	}
 func parseComet(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	c := new(Comet)
@@ -148,6 +149,7 @@ func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"max_channels":   number(&c.MaxChannels),
 		"answer_publish": flag(&c.AnswerPublish),
 		"jsonp":          flag(&c.JSONP),
+		"deflate":        flag(&c.Deflate),
 	}.parse(d, "comet")
 	if err != nil {
 		return err

@@ -48,6 +48,22 @@ func bottom(w http.ResponseWriter) (server http.Hijacker, logged, ok bool) {
 	}
 }
 
+// lowest returns the server's own writer of a response, whatever is above it.
+func lowest(w http.ResponseWriter) http.Hijacker {
+	for {
+		switch own := w.(type) {
+		case *attempt:
+			return own
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = own.Unwrap()
+		case http.Hijacker:
+			return bare{own}
+		default:
+			return nil
+		}
+	}
+}
+
 // recorder tells what a recorder of Caddy's is for: one without a say in
 // buffering is the access log's, one of Caddy's metrics (counts) only looks at
 // the status. All others may keep the answer back.

@@ -60,6 +60,10 @@ type Comet struct {
 	// Lets pages of any other site read what happens here, through a script
 	// element (JSONP). With `native` only.
 	JSONP bool `json:"jsonp,omitempty"`
+	// Deflate lets the messages of WebSockets be compressed (RFC 7692), once for all
+	// who get the same; it helps where events are large. With `native` only. Default:
+	// false.
+	Deflate bool `json:"deflate,omitempty"`
 
 	// How long and how many event variables stay set. With `doorbell` only.
 	Keep *Keep `json:"keep,omitempty"`
@@ -156,6 +160,8 @@ func (c *Comet) speak(heartbeat time.Duration) (err error) {
 	switch {
 	case c.Keep != nil && c.Dialect != "doorbell":
 		return errors.New("keep is for the dialect doorbell; the history option says what channels keep")
+	case c.Deflate && c.Dialect != "native":
+		return errors.New("deflate is for WebSockets, which the native dialect has")
 	case c.Hold != 0 && patient:
 		return fmt.Errorf("hold: who speaks %s waits for as long as it takes; take it out", c.Dialect)
 	case len(c.Watch) > 0 && c.Dialect == "doorbell":
@@ -241,7 +247,8 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 		w.WriteHeader(http.StatusNoContent)
 		return nil, nil
 	}
-	if !slices.Contains(c.methods(), r.Method) {
+	_, talks := ask.Answer.(hold.Talk)
+	if !slices.Contains(c.methods(), r.Method) && !(talks && r.Method == http.MethodConnect) {
 		w.Header().Set("Allow", strings.Join(c.methods(), ", "))
 		text := "this address is for listening, by GET; publishing goes to comet_publish"
 		if c.Dialect == "doorbell" {
@@ -257,7 +264,7 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 		return nil, err
 	}
 	if !ask.Public {
-		if text := foreign(w, r); text != "" {
+		if text := foreign(w, r, talks); text != "" {
 			return nil, c.refuse(w, "origin", http.StatusForbidden, text)
 		}
 	}
@@ -265,6 +272,9 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 		// Sets an event variable, whatever body comes or does not come with it.
 		c.publish.publish(w, r, ask.Publish, nil)
 		return nil, nil
+	}
+	if talks {
+		return c.hold(w, r, ask)
 	}
 	if status, text := drain(w, r); status != 0 {
 		return nil, c.refuse(w, "request", status, text)

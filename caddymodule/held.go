@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net/http"
 	"time"
 
@@ -40,10 +42,21 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) (*
 	}
 	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
 	h.Waits = h.book.wait
-	h.Parking = c.parking(w, r, h.book, ask.Position)
+	if _, talks := ask.Answer.(hold.Talk); talks {
+		h.Deflate = c.Deflate
+		h.Parking = c.socket(w, r, h.book)
+	} else {
+		h.Parking = c.parking(w, r, h.book, ask.Position)
+	}
 	if err := h.Begin(w, ofVisitor(r)); err != nil {
 		h.book.close(hold.Report{Outcome: hold.Denied})
-		return nil, c.refuse(w, "request", http.StatusBadRequest, err.Error())
+		status := http.StatusBadRequest
+		var handshake *hold.HandshakeError
+		if errors.As(err, &handshake) {
+			status = handshake.Status
+			maps.Copy(w.Header(), handshake.Header)
+		}
+		return nil, c.refuse(w, "request", status, err.Error())
 	}
 	return h, nil
 }

@@ -21,12 +21,17 @@ func preflight(h http.Header, methods []string) {
 }
 
 // foreign says why a page of another site may not read the answer, which its
-// browser would keep from it anyway. Browsers name the origin of a page that
+// browser would keep from it anyway; but not that on a WebSocket, of which it leaves
+// the judgement to us (RFC 6455 section 10.2). Browsers name the origin of a page that
 // asks for it; who runs the site may let others in by a header.
-func foreign(w http.ResponseWriter, r *http.Request) string {
+func foreign(w http.ResponseWriter, r *http.Request, socket bool) string {
 	origin := r.Header.Get("Origin")
-	if origin == "" || w.Header().Get("Access-Control-Allow-Origin") != "" {
+	allowed := w.Header().Get("Access-Control-Allow-Origin")
+	switch {
+	case origin == "", allowed != "" && !socket, allowed == origin:
 		return ""
+	case allowed == "*" && r.Header.Get("Cookie") == "" && r.Header.Get("Authorization") == "":
+		return "" // as for a fetch without credentials
 	}
 	if u, err := url.Parse(origin); err == nil && u.Host != "" {
 		// A proxy in front may have added the port that the scheme has anyway.
@@ -35,5 +40,8 @@ func foreign(w http.ResponseWriter, r *http.Request) string {
 			return ""
 		}
 	}
-	return "the page's origin is not this site, so its browser would not let it read the answer; the site's Caddyfile lets it by: header Access-Control-Allow-Origin <origin> (a line of its own: a block that also removes headers sets it too late)"
+	if allowed == "*" {
+		return "the page's origin is not this site, and the request has the visitor's cookies: name the origin in the Caddyfile, by header Access-Control-Allow-Origin <origin>, instead of *"
+	}
+	return "the page's origin is not this site, so it may not read the answer; the site's Caddyfile lets it by: header Access-Control-Allow-Origin <origin> (a line of its own: a block that also removes headers sets it too late)"
 }

@@ -42,6 +42,26 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, positio
 	return p
 }
 
+// socket is how a WebSocket's connection is parked: always, for from its handshake on
+// nothing in the chain has a say any more.
+func (c *Comet) socket(w http.ResponseWriter, r *http.Request, b *book) *hold.Parking {
+	srv, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	home := c.app.home(srv)
+	p := &hold.Parking{Lot: theLot(), Terms: new(park.Terms), Ended: b}
+	if home != nil {
+		p.Terms = &home.terms
+	}
+	_, logged, _ := bottom(w)
+	p.Taken = func() {
+		if logged && home != nil {
+			b.log = takeLog(r, home)
+		}
+		b.park()
+	}
+	p.Door = park.Hijacked{Writer: lowest(w), Context: r.Context()}
+	return p
+}
+
 // door is where a request's connection can be taken.
 func door(ctx context.Context, server http.Hijacker) park.Door {
 	hijack := park.Hijacked{Writer: server, Context: ctx}

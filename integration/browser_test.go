@@ -77,6 +77,7 @@ func TestTheDocumentedJavaScriptRuns(t *testing.T) {
 	listen, publish := port(t), port(t)
 	for name, call := range map[string]string{
 		"js": "", "js-poll": "follow('orders', (event) => console.log(JSON.stringify(event.data)));",
+		"js-websocket": "followBySocket('orders', (event) => console.log(JSON.stringify(event.data)));",
 	} {
 		write(t, filepath.Join(dir, "www", name+".html"), fmt.Sprintf(`<!DOCTYPE html><title>waiting</title><script>
 var printed = [];
@@ -100,7 +101,7 @@ http://127.0.0.1:%s {
 `, listen, dir, publish))
 	ctx := browser(t)
 	open(t, ctx, "about:blank") // starts it
-	for _, name := range []string{"js", "js-poll"} {
+	for _, name := range []string{"js", "js-poll", "js-websocket"} {
 		t.Run(name, func(t *testing.T) {
 			ctx := tab(t, ctx)
 			open(t, ctx, "http://127.0.0.1:"+listen+"/"+name+".html")

@@ -146,7 +146,7 @@ func TestTwentyReloadsLoseNothing(t *testing.T) {
 		// Each request comes to a listener anew, so that it may meet one that closes.
 		{"fresh", "http://127.0.0.1:" + s.Ports.Plain, one, true},
 	} {
-		for _, form := range faults.Forms {
+		for _, form := range faults.Forms(way.protocols) {
 			client := &http.Client{Transport: &http.Transport{
 				Protocols: way.protocols, DisableKeepAlives: way.fresh, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"},
 			}}

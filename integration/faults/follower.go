@@ -41,11 +41,17 @@ type Follower struct {
 // LastPublisher is the publisher in the token of a channel's last event.
 const LastPublisher = "end"
 
-// Forms are the forms that an answer to a follower may have.
-var Forms = []string{"poll", "jsonp", "sse", "stream", "multipart", "frame", "page"}
+// Forms are the forms that an answer to a follower may have who speaks so.
+func Forms(p *http.Protocols) []string {
+	forms := []string{"poll", "jsonp", "sse", "stream", "multipart", "frame", "page"}
+	if p.HTTP1() {
+		forms = append(forms, "websocket")
+	}
+	return forms
+}
 
 var forms = map[string]form{
-	"poll": poll{}, "jsonp": jsonp{}, "sse": sse{}, "stream": lines{}, "multipart": multipart{}, "frame": frame{}, "page": page{"/page"},
+	"poll": poll{}, "jsonp": jsonp{}, "sse": sse{}, "stream": lines{}, "multipart": multipart{}, "frame": frame{}, "page": page{"/page"}, "websocket": websocket{},
 }
 
 // NewFollower returns one that begins at a cursor.
@@ -130,7 +136,7 @@ func (f *Follower) once(ctx context.Context) bool {
 		// long as it has requests.
 		defer f.client.CloseIdleConnections()
 		return false
-	case res.StatusCode != http.StatusOK:
+	case res.StatusCode != http.StatusOK && res.StatusCode != http.StatusSwitchingProtocols:
 		b, _ := io.ReadAll(io.LimitReader(res.Body, 300))
 		f.complain("status %d: %s", res.StatusCode, b)
 		return false

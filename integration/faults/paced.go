@@ -118,8 +118,13 @@ func mustGet(url string) *http.Request {
 	return r
 }
 
-// newNovComet follows a channel by its seconds. What it is told is the second.
-func newNovComet(name string, client *http.Client, base, channel string, seed Seed) *Listener {
+// stampAhead is how far a stamp may be ahead of the clock, and so behind it the first
+// of a server that has begun anew.
+const stampAhead = 5
+
+// newNovComet follows a channel by its seconds, which may fall back by so many. What it
+// is told is the second.
+func newNovComet(name string, client *http.Client, base, channel string, back int64, seed Seed) *Listener {
 	l := &Listener{Name: name, client: client, pause: seed.Source(name, 0)}
 	at := int64(1) // whatever there is is newer
 	l.ask = func() *http.Request {
@@ -137,7 +142,7 @@ func newNovComet(name string, client *http.Client, base, channel string, seed Se
 			return nil
 		}
 		stamp, ok := a.K[channel]
-		if !ok || len(a.K) != 1 || stamp <= at {
+		if !ok || len(a.K) != 1 || stamp+back <= at {
 			return fmt.Errorf("behind %d it was answered", at)
 		}
 		at = stamp
@@ -147,8 +152,9 @@ func newNovComet(name string, client *http.Client, base, channel string, seed Se
 	return l
 }
 
-// newChat follows the chat. What it is told is the message.
-func newChat(name string, client *http.Client, base string, seed Seed) *Listener {
+// newChat follows the chat, whose seconds may fall back by so many. What it is told is
+// the message.
+func newChat(name string, client *http.Client, base string, back int64, seed Seed) *Listener {
 	l := &Listener{Name: name, client: client, pause: seed.Source(name, 0)}
 	at, count := int64(0), -1
 	l.ask = func() *http.Request { return mustGet(fmt.Sprintf("%s/chat.php?timestamp=%d", base, at)) }
@@ -165,7 +171,7 @@ func newChat(name string, client *http.Client, base string, seed Seed) *Listener
 			return fmt.Errorf("the message is not what was written (%v)", err)
 		}
 		n, err := strconv.Atoi(told.Token[strings.LastIndexByte(told.Token, '/')+1:])
-		if err != nil || a.Timestamp <= at || n <= count {
+		if err != nil || a.Timestamp+back <= at || n <= count {
 			return fmt.Errorf("behind message %d at %d it was answered", count, at)
 		}
 		count = n

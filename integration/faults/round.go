@@ -188,8 +188,12 @@ func (r *Round) variable(n int) string { return fmt.Sprintf("7%015d%06d", uint64
 
 // gather makes all clients.
 func (r *Round) gather(cursor string) error {
+	back := int64(0)
+	if r.Kind == Restarts {
+		back = stampAhead
+	}
 	for _, way := range r.ways() {
-		for _, form := range Forms {
+		for _, form := range Forms(way.protocols) {
 			name := way.name + " " + form
 			client, err := r.client(name, way.port, way.protocols)
 			if err != nil {
@@ -206,10 +210,10 @@ func (r *Round) gather(cursor string) error {
 		}
 		for name, make := range map[string]func(name string, client *http.Client){
 			" novcomet": func(name string, client *http.Client) {
-				r.novcomets = append(r.novcomets, newNovComet(name, client, way.base, "news", r.Seed))
+				r.novcomets = append(r.novcomets, newNovComet(name, client, way.base, "news", back, r.Seed))
 			},
 			" chat": func(name string, client *http.Client) {
-				r.chats = append(r.chats, newChat(name, client, way.base, r.Seed))
+				r.chats = append(r.chats, newChat(name, client, way.base, back, r.Seed))
 			},
 			" doorbell": func(name string, client *http.Client) {
 				r.bells = append(r.bells, newBell(name, client, way.base, r.variable, &r.rung, r.Seed))

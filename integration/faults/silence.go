@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"time"
 )
 
@@ -43,4 +44,13 @@ func (a alive) Read(b []byte) (int, error) {
 		a.watch.Reset(silence)
 	}
 	return n, err
+}
+
+// Write is for the body of a connection that has switched its protocol.
+func (a alive) Write(b []byte) (int, error) {
+	to, ok := a.ReadCloser.(io.Writer)
+	if !ok {
+		return 0, http.ErrNotSupported
+	}
+	return to.Write(b)
 }

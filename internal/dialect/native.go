@@ -30,7 +30,7 @@ func newNative(o Options) (Dialect, error) {
 // Read implements [Dialect].
 //
 //	GET /comet/orders,alerts?since=<cursor>|now|all&wait=<seconds>
-//		&as=poll|sse|stream|multipart|frame&callback=<js path>&send=event|data
+//		&as=poll|sse|stream|multipart|frame|websocket&callback=<js path>&send=event|data
 //		&beat=<seconds>
 func (n native) Read(r *http.Request) (Ask, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
@@ -46,7 +46,7 @@ func (n native) Read(r *http.Request) (Ask, error) {
 	if ask.Beat, err = beatOf(query); err != nil {
 		return Ask{}, err
 	}
-	if ask.Answer, err = n.answerFor(query, r.Header, ask.Beat > 0); err != nil {
+	if ask.Answer, err = n.answerFor(r, query, ask.Beat > 0); err != nil {
 		return Ask{}, err
 	}
 	_, ask.Public = ask.Answer.(jsonp)
@@ -154,11 +154,15 @@ func checkNativeName(name string) error {
 
 // answerFor chooses the form of the answer, with signs of life that a script sees
 // where it asks for them.
-func (n native) answerFor(query url.Values, header http.Header, beat bool) (Answer, error) {
+func (n native) answerFor(r *http.Request, query url.Values, beat bool) (Answer, error) {
 	as, callback, send := query.Get("as"), query.Get("callback"), query.Get("send")
 	switch {
+	case isHandshake(r):
+		as = "websocket"
+	case as == "websocket":
+		return nil, errNoHandshake
 	case as != "":
-	case acceptsEvents(header):
+	case acceptsEvents(r.Header):
 		as = "sse"
 	default:
 		as = "poll"
@@ -177,8 +181,8 @@ func (n native) answerFor(query url.Values, header http.Header, beat bool) (Answ
 		return nil, badRequest("send=%s is not known; use event or data", shorten(send))
 	case onlyData && as != "frame" && as != "multipart" && as != "sse":
 		return nil, badRequest("send=data goes with as=frame, as=multipart or as=sse; everywhere else a client needs the whole event, for its cursor")
-	case beat && as != "sse" && as != "stream":
-		return nil, badRequest("beat goes with as=sse or as=stream; as=%s has no signs of life for a script", shorten(as))
+	case beat && as != "sse" && as != "stream" && as != "websocket":
+		return nil, badRequest("beat goes with as=sse, as=stream or as=websocket; as=%s has no signs of life for a script", shorten(as))
 	}
 	switch as {
 	case "poll":
@@ -190,15 +194,17 @@ func (n native) answerFor(query url.Values, header http.Header, beat bool) (Answ
 		return nativeSSE{whole: send == "event", beat: beat}, nil
 	case "stream":
 		return nativeStream{beat: beat}, nil
+	case "websocket":
+		return websocket{fixed: len(n.channels) > 0}, nil
 	case "multipart":
 		return multipart{onlyData: onlyData}, nil
 	case "frame":
-		if header.Get("Sec-Fetch-Dest") == "document" {
+		if r.Header.Get("Sec-Fetch-Dest") == "document" {
 			return nil, badRequest("as=frame is for an iframe in a page of this site, whose function it calls; it is no page by itself")
 		}
 		return frame{callback: callback, onlyData: onlyData, heartbeat: n.heartbeat}, nil
 	}
-	return nil, badRequest("as=%s is not known; use poll, sse, stream, multipart or frame", shorten(as))
+	return nil, badRequest("as=%s is not known; use poll, sse, stream, multipart, frame or websocket", shorten(as))
 }
 
 // maxCallback is the longest name of a function, dots included.

@@ -108,6 +108,9 @@ func (b *base) rest() (*hub.Delivery, hub.Cursor) {
 // leave ends the subscription. From here on the request no longer waits; it must
 // not count as if.
 func (b *base) leave() {
+	if b.sub == nil {
+		return // it was refused
+	}
 	b.sub.Close()
 	b.inbox.Swap(nil).Done()
 }

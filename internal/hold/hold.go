@@ -46,6 +46,8 @@ type Hold struct {
 	// to say says so.
 	Heartbeat time.Duration
 	Ends      Ends
+	// Deflate lets a WebSocket's messages be compressed.
+	Deflate bool
 	// Waits, if not nil, is called when the hub knows of the hold: from here on it is
 	// told what happens.
 	Waits func()
@@ -55,6 +57,8 @@ type Hold struct {
 	// line waits, from Begin to End. nil where Begin was all.
 	line   *waiting
 	report Report
+	// socket is what a WebSocket has instead, where its request must not end before it.
+	socket *streamed
 }
 
 // Ends are the reasons of the server's own to end a hold.
@@ -102,6 +106,7 @@ const (
 	Stopped    Outcome = "stopped"     // the process ends
 	Retired    Outcome = "retired"     // a new configuration took over, or the hub ended
 	Denied     Outcome = "denied"      // a limit was reached
+	BadMessage Outcome = "bad_message" // the client sent on a WebSocket what it may not
 )
 
 // Parked is no end: the hold goes on without its goroutine, and how it ends is
@@ -131,6 +136,9 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 // Begin is what Serve does before it waits, and may be called by [Aside]. Then End
 // follows.
 func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
+	if t, ok := h.Answer.(Talk); ok {
+		return h.beginTalk(w, r, t)
+	}
 	if r.Method == http.MethodHead {
 		dress(w.Header(), h.Answer, usual)
 		w.WriteHeader(http.StatusOK)
@@ -175,6 +183,9 @@ func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
 
 // End waits until the request is answered. It needs little stack to wait.
 func (h *Hold) End() Report {
+	if h.socket != nil {
+		return h.socket.wait(h.Ends.Retire)
+	}
 	if h.line == nil {
 		return h.report
 	}
@@ -185,7 +196,7 @@ func (h *Hold) End() Report {
 // course is the hold's way, and the part of it that all have in common.
 func (h *Hold) course() (course, *base) {
 	switch {
-	case h.Answer.Stream():
+	case h.Answer.Stream(): // a Talk's course is made elsewhere
 		c := &stream{heartbeat: h.Heartbeat}
 		return c, &c.base
 	case h.Answer.Patient():

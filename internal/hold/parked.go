@@ -61,6 +61,8 @@ type parked struct {
 	parts, beginning bool
 	// closes: the connection ends with the answer.
 	closes bool
+	// raw: the parts go out as they are.
+	raw bool
 	// begun: the course has begun.
 	begun bool
 	// gone: the connection is.
@@ -115,11 +117,13 @@ func (l *waiting) park() bool {
 // the clients are to ask whoever has its address then.
 func Retire(lot *park.Lot, h *hub.Hub) {
 	lot.Each(func(g park.Guest) {
-		if p, ok := g.(*parked); ok && p.course.hub() == h {
-			p.course.retire()
+		if p, ok := g.(interface{ way() course }); ok && p.way().hub() == h {
+			p.way().retire()
 		}
 	})
 }
+
+func (g *parked) way() course { return g.course }
 
 // The methods of [park.Guest].
 
@@ -194,6 +198,10 @@ func (g *parked) begins() { g.parts, g.beginning = true, true }
 
 func (g *parked) send(part []byte, last bool) {
 	g.size += len(part)
+	if g.raw {
+		g.conn.Write(part)
+		return
+	}
 	beginning := g.beginning
 	g.beginning = false
 	if beginning {
@@ -223,7 +231,7 @@ func (g *parked) header() http.Header {
 		return g.told
 	}
 	header := parse(g.head.Value())
-	if g.status == http.StatusOK {
+	if g.status == http.StatusOK && !g.raw {
 		dress(header, g.answer, usual)
 	}
 	if !g.parts && g.status != 0 {

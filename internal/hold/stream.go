@@ -17,11 +17,13 @@ type stream struct {
 	beat      park.Moment
 	// size is how much was written.
 	size int
-	// prior is what stands in for a heartbeat, where the answer has none.
-	prior []byte
+	// prior is what stands in for a heartbeat, where the answer has none: it repeats.
+	prior   []byte
+	repeats bool
 }
 
 func (s *stream) begin() {
+	s.repeats = s.answer.Idle(hub.Cursor{}) == nil
 	s.line.begins()
 	d, at := s.sub.Next(), hub.Cursor{}
 	if d == nil {
@@ -46,7 +48,7 @@ func (s *stream) news() {
 
 func (s *stream) deliver(d *hub.Delivery) {
 	b := s.encoded(d)
-	if s.repeats() {
+	if s.repeats {
 		s.prior = b
 	}
 	if limit := s.answer.Limit(); limit > 0 && s.size+len(b) >= limit {
@@ -70,15 +72,12 @@ func (s *stream) due() {
 		s.part(nil, s.answer.Bye(at, comeBack), true)
 	case d != nil:
 		s.deliver(d)
-	case s.repeats():
+	case s.repeats:
 		s.part(nil, s.prior, false)
 	default:
 		s.part(nil, s.answer.Idle(at), false)
 	}
 }
-
-// repeats reports whether the last delivery stands in for a heartbeat.
-func (s *stream) repeats() bool { return s.answer.Idle(hub.Cursor{}) == nil }
 
 func (s *stream) part(d *hub.Delivery, b []byte, last bool) {
 	s.size += len(b)

@@ -185,7 +185,7 @@ func (c *Conn) heard(err error) {
 func (c *Conn) lost(slow bool) {
 	g := c.guest
 	c.leave()
-	c.close()
+	defer c.close()
 	g.Lost(slow)
 }
 

@@ -100,6 +100,18 @@ func (c *Conn) Park(g Guest) {
 	}
 }
 
+// Call has f called as one of the guest's own methods, unless the guest is gone by
+// then. It may be called from any goroutine.
+func (c *Conn) Call(f func()) {
+	c.loop.do(func() {
+		c.loop.step(c, func(c *Conn) {
+			if c.state == held {
+				f()
+			}
+		})
+	})
+}
+
 // known is an address that is equal to another's, of which one is enough.
 func (lot *Lot) known(a net.Addr) net.Addr {
 	if a == nil {

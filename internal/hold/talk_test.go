@@ -1,0 +1,375 @@
+package hold
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsflate"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/caddy-comet/caddy-comet/internal/dialect"
+	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/log"
+	"github.com/caddy-comet/caddy-comet/internal/park"
+)
+
+// sheet is a line that notes what is sent.
+type sheet struct {
+	slate
+	sent bytes.Buffer
+	last bool
+}
+
+func (s *sheet) send(b []byte, last bool) {
+	s.sent.Write(b)
+	s.last = last
+}
+
+func (s *sheet) ring() {}
+
+// conversation is a talk whose line takes everything at once.
+type conversation struct {
+	*testing.T
+	hub *hub.Hub
+	*talk
+	to *sheet
+}
+
+// converse begins one on the channel "a".
+func converse(t *testing.T) *conversation {
+	t.Helper()
+	h, err := hub.New(hub.Config{Log: log.NewMemory(nil), Limits: hub.DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dialect.New("native", dialect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/comet/a", nil)
+	r.Header.Set("Upgrade", "websocket")
+	ask, err := d.Read(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := new(sheet)
+	c := &talk{stream: stream{heartbeat: comeBack}, of: h, talk: frame(ask.Answer.(Talk), false)}
+	c.answer, c.line = c.talk, to
+	if c.sub, err = h.Subscribe(hub.SubConfig{Channels: ask.Channels, Waker: &c.base}); err != nil {
+		t.Fatal(err)
+	}
+	talking := &conversation{t, h, c, to}
+	c.begin()
+	talking.settle()
+	return talking
+}
+
+// settle has all that is sent go out.
+func (c *conversation) settle() {
+	for c.writing && len(c.to.reports) == 0 {
+		c.flushed()
+		c.news()
+	}
+}
+
+// hears is what was sent since it was asked last: texts, and the names of others.
+func (c *conversation) hears() (all []string) {
+	c.Helper()
+	for c.to.sent.Len() > 0 {
+		h, err := ws.ReadHeader(&c.to.sent)
+		if err != nil {
+			c.Fatal(err)
+		}
+		payload := string(c.to.sent.Next(int(h.Length)))
+		switch h.OpCode {
+		case ws.OpPing:
+			payload = "ping"
+		case ws.OpPong:
+			payload = "pong " + payload
+		case ws.OpClose:
+			code, reason := ws.ParseCloseFrameData([]byte(payload))
+			payload = fmt.Sprint("close ", code, " ", reason)
+		}
+		all = append(all, payload)
+	}
+	return all
+}
+
+// says has the client say frames at once.
+func (c *conversation) says(frames ...ws.Frame) {
+	c.heard(client(frames...))
+	c.settle()
+}
+
+// client is what a client sends.
+func client(frames ...ws.Frame) (b []byte) {
+	for _, f := range frames {
+		b = append(b, ws.MustCompileFrame(ws.MaskFrame(f))...)
+	}
+	return b
+}
+
+func (c *conversation) publish(channel, data string) {
+	c.Helper()
+	if _, err := c.hub.Publish(context.Background(), []hub.Draft{{Channel: channel, Data: []byte(data)}}); err != nil {
+		c.Fatal(err)
+	}
+	synctest.Wait()
+	c.news()
+	c.settle()
+}
+
+// A client that gives no sign of life is gone.
+func TestATalkerThatFallsSilentIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := converse(t)
+		beat := func() {
+			time.Sleep(comeBack)
+			c.due()
+			c.settle()
+		}
+		c.hears()
+		for range 3 * maxQuiet {
+			beat()
+			if got := c.hears(); len(got) != 2 || !strings.HasPrefix(got[0], `{"cursor":"`) || got[1] != "ping" {
+				t.Fatalf("a heartbeat is %q", got)
+			}
+			c.says(ws.NewPongFrame(nil))
+		}
+		for range maxQuiet + 1 {
+			beat()
+		}
+		if len(c.to.reports) > 0 {
+			t.Fatal("it is over too early")
+		}
+		beat()
+		if r := c.to.reports; len(r) != 1 || r[0].Outcome != ClientGone || !r[0].Abort {
+			t.Errorf("the reports are %+v", r)
+		}
+	})
+}
+
+// An event that came just before is not lost when the channels change, and the answer
+// is ahead of what there is to catch up with.
+func TestChannelsChangeWhileAnEventComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := converse(t)
+		c.publish("b", "early")
+		c.hears()
+		if _, err := c.of.Publish(context.Background(), []hub.Draft{{Channel: "a", Data: []byte("late")}}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // it is in the inbox
+		c.says(ws.NewTextFrame([]byte(`{"unsubscribe":["a"],"subscribe":["b"],"since":"all"}`)))
+		c.news()
+		c.settle()
+		got := strings.Join(c.hears(), "\n")
+		var at []int
+		for _, part := range []string{`{"unsubscribed":["a"],`, `{"subscribed":["b"],`, `"data":"late"`, `"data":"early"`} {
+			at = append(at, strings.Index(got, part))
+		}
+		if !slices.IsSorted(at) || at[0] != 0 {
+			t.Errorf("%v in %s", at, got)
+		}
+		c.publish("a", "no more")
+		c.publish("b", "still")
+		if got := c.hears(); len(got) != 1 || !strings.Contains(got[0], `"still"`) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+func TestATalkEndsWithItsHubOrTheProcess(t *testing.T) {
+	for name, end := range map[string]func(*conversation){
+		"stopped": func(c *conversation) { c.stop() },
+		"retired": func(c *conversation) { c.retire() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := converse(t)
+			c.publish("a", "1")
+			c.hears()
+			end(c)
+			time.Sleep(RetireSpread)
+			c.due()
+			if got := c.hears(); len(got) != 2 || !strings.Contains(got[0], `"retry":`) || got[1] != "close 1001 come back" || !c.to.last {
+				t.Errorf("%s: %q", name, got)
+			}
+			c.flushed()
+			if r := c.to.reports; len(r) != 1 || string(r[0].Outcome) != name || r[0].Events != 1 {
+				t.Errorf("%s: %+v", name, r)
+			}
+		})
+	}
+}
+
+// A wish that comes when the configuration is no longer in force ends the talk.
+func TestAWishAfterAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := converse(t)
+		void := make(chan struct{})
+		c.void = void
+		c.says(ws.NewTextFrame([]byte(`{"subscribe":["b"]}`)))
+		close(void)
+		c.hears()
+		c.says(ws.NewTextFrame([]byte(`{"subscribe":["c"]}`)), ws.NewTextFrame([]byte(`{"subscribe":["d"]}`)))
+		if due := c.when(); due == 0 || due > park.Now() {
+			t.Fatal("it is not over at once")
+		}
+		c.due()
+		if got := c.hears(); len(got) != 2 || !strings.Contains(got[0], `"retry":`) || got[1] != "close 1001 come back" {
+			t.Errorf("%q", got)
+		}
+		c.flushed()
+		if r := c.to.reports; len(r) != 1 || r[0].Outcome != Retired {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestGoodbyes(t *testing.T) {
+	for want, payload := range map[string][]byte{
+		"close 1000 ":                          nil,
+		"close 1001 ":                          ws.NewCloseFrameBody(1001, "I leave"),
+		"close 4321 ":                          ws.NewCloseFrameBody(4321, ""),
+		"close 1002 status code is not in use": ws.NewCloseFrameBody(1, ""),
+		"close 1002 invalid utf8 sequence in close reason": append(ws.NewCloseFrameBody(1000, ""), 0xff),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := converse(t)
+			c.hears()
+			c.says(ws.NewPingFrame([]byte("1")), ws.NewPingFrame([]byte("2")), ws.NewCloseFrame(payload), ws.NewPingFrame([]byte("3")))
+			if got := c.hears(); len(got) != 2 || got[0] != "pong 2" || got[1] != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// Reasons may be longer than a close frame has room for.
+func TestALongReasonIsCut(t *testing.T) {
+	for _, reason := range []string{strings.Repeat("x", 500), strings.Repeat("ü", 300), "x" + strings.Repeat("€", 100)} {
+		h, err := ws.ReadHeader(bytes.NewReader(appendClose(nil, ws.StatusPolicyViolation, reason)))
+		if err != nil || h.Length > 125 || h.Length < 120 {
+			t.Errorf("%d bytes, %v", h.Length, err)
+		}
+	}
+}
+
+// transcript is what a reader makes of bytes: messages and control frames, and at
+// which kind of end.
+type transcript struct {
+	heard []string
+	ended bool
+}
+
+// ours reads in pieces.
+func ours(b []byte, deflate bool, cut *rand.Rand) (t transcript) {
+	in := inbound{deflate: deflate}
+	for len(b) > 0 {
+		n := 1 + cut.IntN(len(b))
+		err := in.hear(b[:n], func(m []byte) error {
+			t.heard = append(t.heard, "text "+string(m))
+			return nil
+		}, func(code ws.OpCode, m []byte) error {
+			t.heard = append(t.heard, fmt.Sprint(code, " ", string(m)))
+			return nil
+		})
+		if err != nil {
+			t.ended = true
+			return t
+		}
+		b = b[n:]
+	}
+	return t
+}
+
+// theirs reads with the library's own reader.
+func theirs(b []byte) (t transcript) {
+	from := bytes.NewReader(b)
+	control := func(h ws.Header, r io.Reader) error {
+		m, err := io.ReadAll(r)
+		if err == nil && int64(len(m)) < h.Length {
+			err = io.ErrUnexpectedEOF
+		}
+		if err == nil {
+			t.heard = append(t.heard, fmt.Sprint(h.OpCode, " ", string(m)))
+		}
+		return err
+	}
+	r := wsutil.Reader{Source: from, State: ws.StateServerSide, OnIntermediate: control}
+	for {
+		h, err := r.NextFrame()
+		if err == nil && h.OpCode == ws.OpBinary {
+			err = errors.New("binary")
+		}
+		if err == nil && h.OpCode.IsControl() {
+			err = control(h, &r)
+			if err == nil {
+				continue
+			}
+		}
+		var m []byte
+		if err == nil {
+			m, err = io.ReadAll(&r)
+		}
+		if err == nil && !utf8.Valid(m) {
+			err = wsutil.ErrInvalidUTF8
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return t
+		case err != nil:
+			t.ended = true
+			return t
+		}
+		t.heard = append(t.heard, "text "+string(m))
+	}
+}
+
+// FuzzInbound compares what is made of a client's bytes, which come in any pieces,
+// with what the library's reader makes of them at once.
+func FuzzInbound(f *testing.F) {
+	text := func(s string) ws.Frame { return ws.NewTextFrame([]byte(s)) }
+	packed, _ := wsflate.CompressFrame(text(strings.Repeat("hello", 99)))
+	for _, b := range [][]byte{
+		client(text("{}"), ws.NewPingFrame([]byte("x")), text("ü")),
+		client(ws.NewFrame(ws.OpText, false, []byte("{")), ws.NewPongFrame(nil), ws.NewFrame(ws.OpContinuation, true, []byte("}"))),
+		client(ws.NewCloseFrame(ws.NewCloseFrameBody(1000, "bye"))),
+		client(ws.NewBinaryFrame([]byte{1, 2})),
+		client(text(strings.Repeat("x", 70_000))),
+		client(text("\xff")),
+		client(packed),
+		ws.MustCompileFrame(text("bare")),
+	} {
+		f.Add(b, uint64(1))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
+		if len(b) > 1<<20 {
+			return
+		}
+		cut := rand.New(rand.NewPCG(seed, 0))
+		a := ours(b, false, cut)
+		ours(b, true, cut) // no panic
+		want := theirs(b)
+		// Ours may end before: it has limits, and judges a frame by its head.
+		if len(a.heard) > len(want.heard) || !slices.Equal(a.heard, want.heard[:len(a.heard)]) {
+			t.Errorf("heard %q, want %q", a.heard, want.heard)
+		}
+		if !a.ended && (want.ended || len(a.heard) != len(want.heard)) {
+			t.Errorf("heard %q to the end, want %q and then an end: %v", a.heard, want.heard, want.ended)
+		}
+	})
+}
