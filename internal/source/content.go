@@ -56,7 +56,7 @@ func (c *contents) saw(v *view, name string, s sight) {
 		w.before = w.before && !waits
 		w.sight, w.since = s, v.now
 	}
-	quiet := max(v.now.Sub(w.since), s.age(v.now))
+	quiet := max(v.now.Sub(w.since), s.age(v.wall))
 	need := settle
 	if s.size == 0 {
 		need = settleEmpty
@@ -82,7 +82,7 @@ func (c *contents) saw(v *view, name string, s sight) {
 		c.waiting[name] = w
 		return
 	}
-	c.pages[name] = page{sight: s, racy: s.age(v.now) < settle}
+	c.pages[name] = page{sight: s, racy: s.age(v.wall) < settle}
 	delete(c.waiting, name)
 }
 

@@ -80,7 +80,7 @@ func (d *dir) look() time.Time {
 	now := d.files.now()
 	views := make([]*view, len(ws))
 	for i, w := range ws {
-		views[i] = &view{d: d, w: w, now: now, first: !w.looked}
+		views[i] = &view{d: d, w: w, now: now, wall: d.files.wall(now), first: !w.looked}
 		m.scan = m.scan || !w.looked
 	}
 	m.scan = m.scan || m.lost || !now.Before(d.nextScan)

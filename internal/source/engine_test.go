@@ -182,7 +182,7 @@ func TestSecondTouchInOneTickIsNotLost(t *testing.T) {
 	now := time.Now()
 	k := newKind(Touches, nil)
 	saw := func(s sight, at time.Time, told bool) {
-		v := &view{d: d, w: w, now: at, told: told}
+		v := &view{d: d, w: w, now: at, wall: at, told: told}
 		k.saw(v, "a", s)
 		v.flush()
 	}

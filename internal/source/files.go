@@ -37,6 +37,7 @@ type Config struct {
 
 	// For tests.
 	now      func() time.Time
+	step     func() time.Duration // by how much the machine's clock was set since
 	poll     time.Duration
 	safety   time.Duration
 	maxFiles int
@@ -48,6 +49,7 @@ type Files struct {
 	openDir   func(string) (afero.Fs, error)
 	noInotify bool
 	now       func() time.Time
+	step      func() time.Duration
 	poll      time.Duration
 	safety    time.Duration
 	maxFiles  int
@@ -72,6 +74,7 @@ func NewFiles(c Config) *Files {
 		openDir:   c.OpenDir,
 		noInotify: c.NoInotify,
 		now:       c.now,
+		step:      c.step,
 		poll:      c.poll,
 		safety:    c.safety,
 		maxFiles:  c.maxFiles,
@@ -83,6 +86,9 @@ func NewFiles(c Config) *Files {
 	}
 	if f.now == nil {
 		f.now = time.Now
+	}
+	if f.step == nil {
+		f.step = func() time.Duration { return 0 }
 	}
 	if f.poll == 0 {
 		f.poll = pollEvery
@@ -108,6 +114,10 @@ func (f *Files) SetLogger(l *zap.Logger) {
 	}
 	f.log.Store(l)
 }
+
+// wall is what the machine's clock shows. A [time.Time] of the system tells both
+// how late it is and how long something takes; the tests' tells one only.
+func (f *Files) wall(now time.Time) time.Time { return now.Add(f.step()) }
 
 func (f *Files) logger() *zap.Logger { return f.log.Load() }
 

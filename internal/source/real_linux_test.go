@@ -335,7 +335,7 @@ func TestNothingLeadsOutOfTheDirectoryOrBlocks(t *testing.T) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		// A FIFO that was swapped in between stat and open.
-		v := &view{d: d, w: d.inbox.watchers[0], now: time.Now()}
+		v := &view{d: d, w: d.inbox.watchers[0], now: time.Now(), wall: time.Now()}
 		if _, _, err := v.open("fifo.x"); !errors.Is(err, errNotRegular) {
 			t.Fatal(err)
 		}

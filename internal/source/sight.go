@@ -33,6 +33,18 @@ func (s sight) same(o sight) bool {
 	return s.mtime == o.mtime && s.size == o.size && s.ino == o.ino
 }
 
+// touched says that somebody touched or wrote the file since it looked like o. An
+// older time than the last one is that of a touch after the clock was set back, if
+// it is the inode's own too: `touch -d`, `cp -p` and rsync bring a time of their
+// own. A chmod may follow a touch, and PHP may set whole seconds.
+func (s sight) touched(o sight) bool {
+	if s.mtime >= o.mtime {
+		return s.mtime > o.mtime
+	}
+	behind := time.Duration(s.ctime - s.mtime)
+	return s.ctime != o.ctime && behind >= 0 && behind < time.Second
+}
+
 func (s sight) changed() time.Time { return time.Unix(0, s.mtime) }
 
 // age is how long ago the file changed. It is negative when its clock is ahead

@@ -40,7 +40,7 @@ func (l *lines) read(v *view, t *tail) {
 	if s.size < t.offset || !t.continues(f) {
 		t.offset, t.print, t.split = 0, nil, splitter{}
 	}
-	t.last, t.racy = s, s.racy(v.now)
+	t.last, t.racy = s, s.racy(v.wall)
 	end := min(s.size, t.offset+maxRead)
 	l.elders(v, t)
 	if err := l.pump(v, t, f, s, end); err != nil {

@@ -55,7 +55,7 @@ func (t *touches) saw(v *view, name string, s sight) {
 	now := touch{sight: s}
 	// Only a touch sets both clocks to the same time; after a chmod or
 	// `touch -d` they differ, and inotify's word would mean nothing.
-	now.racy = s.mtime == s.ctime && s.racy(v.now)
+	now.racy = s.mtime == s.ctime && s.racy(v.wall)
 	t.seen[name] = now
 	due, newborn := t.newborn[name]
 	switch {
@@ -67,7 +67,7 @@ func (t *touches) saw(v *view, name string, s sight) {
 		v.give(name, s, nil, true)
 	case !known:
 		t.newborn[name] = v.now.Add(settle)
-	case s.ino != old.ino, s.mtime > old.mtime,
+	case s.ino != old.ino, s.touched(old.sight),
 		old.racy && v.told && s == old.sight:
 		v.give(name, s, nil, false)
 	}

@@ -19,6 +19,9 @@ type view struct {
 	d   *dir
 	w   *watcher
 	now time.Time
+	// wall is what the machine's clock shows, which files have their times from. It
+	// may be set: how long something takes is for now to say.
+	wall time.Time
 	// first: this watch never saw the directory before.
 	first bool
 	// told: inotify named the file that is looked at.
@@ -37,13 +40,14 @@ func (v *view) wasBefore(s sight) bool {
 	if !v.first {
 		return false
 	}
-	added := v.w.added
+	// By the clock as it was then, and as it is set now: what is newer by either is
+	// news.
+	added := min(v.w.added.UnixNano(), v.wall.Add(-v.now.Sub(v.w.added)).UnixNano())
 	if v.w.late {
 		// A file's time comes from a clock that may be a tick behind ours.
-		added = added.Add(-tick)
-		return s.mtime < added.UnixNano()
+		return s.mtime < added-int64(tick)
 	}
-	return s.mtime <= added.UnixNano()
+	return s.mtime <= added
 }
 
 // give adds a draft. The data must be the caller's to give away.
