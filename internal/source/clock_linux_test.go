@@ -68,13 +68,13 @@ func TestATouchIsSeenHoweverTheClockIsSet(t *testing.T) {
 	for _, by := range steps {
 		e.later(time.Minute)
 		touch()
-		e.later(settle, "+a")
+		e.soon("+a")
 		step(by)
 		off += by
 		e.later(time.Minute)
 		touch()
 		ctimes["a.c"] = e.now.Add(off + time.Millisecond) // and chmod
-		e.later(settle, "+a")
+		e.soon("+a")
 		delete(ctimes, "a.c")
 		e.later(time.Second)
 	}

@@ -43,7 +43,8 @@ var errChanging = errors.New("it changes while it is read")
 
 func (c *contents) saw(v *view, name string, s sight) {
 	old, known := c.pages[name]
-	if known && s.same(old.sight) && !(old.racy && v.told) {
+	polled := v.d.mode != inotify // then nobody tells, and the file's clock may be another machine's
+	if known && s.same(old.sight) && !(old.racy && (v.told || polled)) {
 		delete(c.waiting, name)
 		return
 	}
@@ -56,7 +57,10 @@ func (c *contents) saw(v *view, name string, s sight) {
 		w.before = w.before && !waits
 		w.sight, w.since = s, v.now
 	}
-	quiet := max(v.now.Sub(w.since), s.age(v.wall))
+	quiet := v.now.Sub(w.since)
+	if !polled || w.before {
+		quiet = max(quiet, s.age(v.wall))
+	}
 	need := settle
 	if s.size == 0 {
 		need = settleEmpty
@@ -82,7 +86,7 @@ func (c *contents) saw(v *view, name string, s sight) {
 		c.waiting[name] = w
 		return
 	}
-	c.pages[name] = page{sight: s, racy: s.age(v.wall) < settle}
+	c.pages[name] = page{sight: s, racy: quiet < settle}
 	delete(c.waiting, name)
 }
 

@@ -101,11 +101,18 @@ func (e *engine) later(d time.Duration, want ...string) {
 	e.sink.expect(e.t, want...)
 }
 
+// soon looks twice: what is polled must have been left alone for a tick.
+func (e *engine) soon(want ...string) {
+	e.t.Helper()
+	e.later(0)
+	e.later(settle, want...)
+}
+
 // told looks by name, as after an inotify event.
 func (e *engine) told(name string, want ...string) {
 	e.t.Helper()
 	d := e.f.dirs["/d"]
-	d.inbox.path = "/d"
+	d.mode, d.inbox.path = inotify, "/d"
 	d.heard("/d", name)
 	d.look()
 	e.sink.expect(e.t, want...)
@@ -119,7 +126,7 @@ func TestTouchesAreNewerTimes(t *testing.T) {
 	e.sink.expect(t, "=old")
 	e.later(time.Second)
 	e.touch("old.c", 0)
-	e.later(0, "+old")
+	e.soon("+old")
 	e.later(time.Second)
 	e.write("new.c", "x", 0)
 	e.later(0)
@@ -130,13 +137,13 @@ func TestTouchesAreNewerTimes(t *testing.T) {
 	e.touch("old.c", day)
 	e.later(0)
 	e.touch("old.c", day-time.Second) // newer than that
-	e.later(0, "+old")
+	e.soon("+old")
 	must(0, e.mem.Remove("/d/new.c"))
 	e.later(0, "-new")
 	e.later(time.Second)
 	e.touch("old.c", 0)
 	e.touch("mv.c", time.Millisecond)
-	e.later(0, "+mv", "+old") // in the order of their times
+	e.soon("+mv", "+old") // in the order of their times
 	e.f.Remove("hub", w)
 	e.touch("old.c", 0)
 	e.later(time.Second)
@@ -221,9 +228,9 @@ func TestContentIsTheData(t *testing.T) {
 	e.later(settle, "+a=two")
 	e.later(time.Second)
 	e.write("a.txt", "two", 0)
-	e.later(settle, "+a=two") // the same again is an event
+	e.soon("+a=two") // the same again is an event
 	e.write("b.txt", "new", day)
-	e.later(0, "+b=new")
+	e.soon("+b=new")
 	must(0, e.mem.Remove("/d/b.txt"))
 	e.later(0, "-b")
 }
@@ -237,8 +244,9 @@ func TestEmptyContentCountsOnlyWhenLeftAlone(t *testing.T) {
 	e.later(0)
 	e.later(40 * time.Millisecond)
 	e.write("a.txt", "two", 0)
-	e.later(10*time.Millisecond, "+a=two")
+	e.soon("+a=two")
 	e.write("a.txt", "", 0)
+	e.later(0)
 	e.later(49 * time.Millisecond)
 	e.later(time.Millisecond, "+a")
 	e.later(time.Second)
@@ -375,7 +383,8 @@ func TestReturnedDirectoryIsComparedWithWhatWasKnown(t *testing.T) {
 	must(0, e.mem.Rename("/away", "/d"))
 	must(0, e.mem.Remove("/d/gone.c"))
 	e.touch("b.c", 0)
-	e.later(time.Second, "-gone", "+b")
+	e.later(time.Second, "-gone")
+	e.later(settle, "+b")
 }
 
 func TestUnreadableFileIsWarnedOfAndMended(t *testing.T) {
@@ -454,6 +463,7 @@ func TestReloadKeepsItsPlace(t *testing.T) {
 		e.append("a.x", "two\n")
 		e.add("/d/*.x", what)
 		e.f.Remove("hub", w)
+		e.f.lookAll()
 		e.now = e.now.Add(time.Second)
 		e.f.lookAll()
 		if got := e.sink.take(); len(got) != 1 || got[0][0] != '+' {
@@ -489,9 +499,89 @@ func TestNamedFilesAloneAreLookedAt(t *testing.T) {
 	must(0, e.mem.Remove("/d/a.c"))
 	e.told("a.c", "-a")
 	e.f.overflowed()
-	e.later(0, "+b")
+	e.later(0, "+b") // any name may be meant, so none is waited with
 	if e.f.Status()[0].Overflows != 1 {
 		t.Fatal("overflow not counted")
 	}
 	e.logs.expect(t, 1, "overflowed")
+}
+
+// TestWhatIsPolledLosesNoSecondTouchInATick: its file looks as it did at the last
+// look, and nobody tells of it.
+func TestWhatIsPolledLosesNoSecondTouchInATick(t *testing.T) {
+	e := newEngine(t)
+	e.write("a.c", "", day)
+	e.add("/d/*.c", Touches)
+	e.sink.take()
+	// The promise is a time: some event came no earlier than the last touch.
+	touched, tick := e.now, e.now
+	touch := func() { touched = e.now; must(0, e.mem.Chtimes("/d/a.c", tick, tick)) }
+	told := e.now
+	look := func(after time.Duration) {
+		e.now = e.now.Add(after)
+		e.f.lookAll()
+		if len(e.sink.take()) > 0 {
+			told = e.now
+		}
+	}
+	for _, again := range []bool{false, true} { // a touch while another is put off
+		e.now = e.now.Add(time.Minute)
+		tick = e.now
+		touch()
+		look(time.Millisecond)
+		if again {
+			e.now = e.now.Add(settle - 2*time.Millisecond)
+			tick = e.now
+			touch()
+			look(2 * time.Millisecond)
+		}
+		e.now = e.now.Add(time.Millisecond)
+		touch() // leaves no trace
+		look(settleMost)
+		look(time.Minute)
+		if told.Before(touched) {
+			t.Fatalf("touched %s after it was told (%t)", touched.Sub(told), again)
+		}
+		for range 3 { // and then it is quiet
+			look(time.Minute)
+		}
+		if quiet := e.now.Sub(told); quiet < 2*time.Minute {
+			t.Fatalf("told again and again, %s ago", quiet)
+		}
+	}
+}
+
+// TestWhatIsPolledLosesNoSecondContentInATick: the same, of content of the same
+// size, by a clock of the files' that is behind ours.
+func TestWhatIsPolledLosesNoSecondContentInATick(t *testing.T) {
+	e := newEngine(t)
+	e.write("a.txt", "one", day)
+	e.add("/d/*.txt", Content)
+	e.sink.take()
+	for range 2 {
+		e.now = e.now.Add(time.Minute)
+		tick := e.now.Add(-time.Hour)
+		put := func(data string) {
+			e.write("a.txt", data, 0)
+			must(0, e.mem.Chtimes("/d/a.txt", tick, tick))
+		}
+		put("two")
+		e.later(time.Millisecond)
+		put("six")
+		e.later(settle, "+a=six")
+		e.later(time.Minute)
+	}
+	// One that is written all the time is not waited for.
+	e.now = e.now.Add(time.Minute)
+	for n := 0; len(e.sink.take()) == 0; n++ {
+		e.now = e.now.Add(5 * time.Millisecond)
+		e.write("a.txt", fmt.Sprintf("%03d", n), 0)
+		e.f.lookAll()
+	}
+	tick := e.now
+	e.write("a.txt", "end", 0)
+	must(0, e.mem.Chtimes("/d/a.txt", tick, tick))
+	e.later(time.Minute)
+	e.later(settle, "+a=end")
+	e.later(time.Minute)
 }

@@ -1,6 +1,11 @@
 package source
 
-import "time"
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
 
 // kind is what a watch does with what is seen of files. A directory's goroutine
 // calls it, one call at a time.
@@ -30,17 +35,23 @@ func newKind(what What, descriptors *budget) kind {
 	case Lines:
 		return &lines{tails: map[string]*tail{}, byIno: map[uint64]*tail{}, descriptors: descriptors}
 	default:
-		return &touches{seen: map[string]touch{}, newborn: map[string]time.Time{}}
+		return &touches{seen: map[string]touch{}, early: map[string]early{}}
 	}
 }
 
 // touches makes events of newer modification times.
 type touches struct {
-	seen map[string]touch
-	// newborn are files that appeared just now, with the time when that is told.
-	// touch() makes a file and then sets its time, and whoever copies one does so
-	// much later: that is one event, also where our look falls in between.
-	newborn map[string]time.Time
+	seen  map[string]touch
+	early map[string]early
+}
+
+// early is a touch of which it is too early to tell, for one of two reasons.
+// touch() makes a file and then sets its time, and whoever copies one does so much
+// later: that is one event, also where our look falls in between. And where files
+// are polled nobody tells of a second touch in the same tick, which leaves no trace.
+type early struct {
+	due   time.Time
+	mtime int64
 }
 
 type touch struct {
@@ -57,30 +68,45 @@ func (t *touches) saw(v *view, name string, s sight) {
 	// `touch -d` they differ, and inotify's word would mean nothing.
 	now.racy = s.mtime == s.ctime && s.racy(v.wall)
 	t.seen[name] = now
-	due, newborn := t.newborn[name]
+	e, early := t.early[name]
 	switch {
-	case newborn && due.After(v.now):
-	case newborn:
-		delete(t.newborn, name)
+	case early && e.due.After(v.now):
+	case early:
+		delete(t.early, name)
+		if s.mtime != e.mtime && v.d.mode != inotify { // this one is as early again
+			t.putOff(v, name, s, settleMost)
+		}
 		v.give(name, s, nil, false)
 	case !known && v.wasBefore(s):
 		v.give(name, s, nil, true)
 	case !known:
-		t.newborn[name] = v.now.Add(settle)
-	case s.ino != old.ino, s.touched(old.sight),
-		old.racy && v.told && s == old.sight:
+		t.putOff(v, name, s, settle)
+	case s.ino != old.ino, s.touched(old.sight):
+		if v.told {
+			v.give(name, s, nil, false)
+		} else {
+			t.putOff(v, name, s, settle)
+		}
+	case old.racy && v.told && s == old.sight:
 		v.give(name, s, nil, false)
 	}
 }
 
+func (t *touches) putOff(v *view, name string, s sight, by time.Duration) {
+	t.early[name] = early{v.now.Add(by), s.mtime}
+}
+
 func (t *touches) again(v *view) (next time.Time) {
-	for name, due := range t.newborn {
-		if !due.After(v.now) {
+	due := slices.SortedFunc(maps.Keys(t.early), func(a, b string) int {
+		return cmp.Or(cmp.Compare(t.early[a].mtime, t.early[b].mtime), cmp.Compare(a, b))
+	})
+	for _, name := range due {
+		if !t.early[name].due.After(v.now) {
 			v.look(t, name)
 		}
 	}
-	for _, due := range t.newborn {
-		next = sooner(next, due)
+	for _, e := range t.early {
+		next = sooner(next, e.due)
 	}
 	return next
 }
@@ -91,8 +117,8 @@ func (t *touches) missing(v *view, name string) {
 	if !t.knows(name) {
 		return
 	}
-	if _, ok := t.newborn[name]; ok {
-		delete(t.newborn, name)
+	if _, ok := t.early[name]; ok {
+		delete(t.early, name)
 		v.give(name, t.seen[name].sight, nil, false)
 	}
 	delete(t.seen, name)
