@@ -585,3 +585,79 @@ func TestWhatIsPolledLosesNoSecondContentInATick(t *testing.T) {
 	e.later(settle, "+a=end")
 	e.later(time.Minute)
 }
+
+// hookFS calls a function ahead of each read.
+type hookFS struct {
+	afero.Fs
+	ahead func(off int64)
+}
+
+type hookFile struct {
+	afero.File
+	ahead func(off int64)
+}
+
+func (h hookFS) Open(name string) (afero.File, error) {
+	f, err := h.Fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return hookFile{f, h.ahead}, nil
+}
+
+func (h hookFile) ReadAt(b []byte, off int64) (int, error) {
+	h.ahead(off)
+	return h.File.ReadAt(b, off)
+}
+
+// TestAFileThatIsTruncatedWhileItIsReadGivesWholeLines: its writer truncates it and
+// goes on, at once to beyond where we are, between any two calls of ours.
+func TestAFileThatIsTruncatedWhileItIsReadGivesWholeLines(t *testing.T) {
+	for name, c := range map[string]struct{ read, first string }{
+		"short lines":    {"0\n", "1 one\n1 two\n1 three\n"},
+		"a long line":    {"", "1 " + strings.Repeat("x", 3*chunk) + "\n"},
+		"behind another": {"0\n", "1 one\n1 " + strings.Repeat("x", 3*chunk) + "\n"},
+	} {
+		first := c.first
+		second := strings.Repeat("22 "+strings.Repeat("y", len(first)/8)+"\n", 9)
+		calls := 1 << 10
+		for at := 0; at < calls; at++ { // the writer comes ahead of this read
+			e := newEngine(t)
+			e.sink.max = 1 << 20
+			call, armed := 0, false
+			e.f.openDir = func(dir string) (afero.Fs, error) {
+				return hookFS{afero.NewBasePathFs(e.mem, dir), func(int64) {
+					if !armed {
+						return
+					}
+					if call++; call == at+1 {
+						armed = false
+						e.write("a.l", second, 0)
+						armed = true
+					}
+				}}, nil
+			}
+			e.add("/d/*.l", Lines)
+			e.append("a.l", c.read)
+			e.f.lookAll()
+			e.sink.take()
+			e.append("a.l", first)
+			armed = true
+			e.f.lookAll()
+			calls = call
+			e.f.lookAll()
+			e.f.lookAll()
+			var got []string
+			for _, word := range e.sink.take() {
+				got = append(got, strings.TrimPrefix(word, "+a="))
+			}
+			all := strings.Join(got, "\n") + "\n"
+			if !strings.HasSuffix(all, second) || !strings.HasPrefix(first, strings.TrimSuffix(all, second)) {
+				t.Fatalf("%s, truncated ahead of read %d: told %.60q", name, at, got)
+			}
+		}
+		if calls < 2 {
+			t.Fatal("nothing was read")
+		}
+	}
+}

@@ -12,10 +12,11 @@ const (
 	// its writer has it open.
 	linger      = 5 * time.Second
 	lingerCheck = 250 * time.Millisecond
-	// maxLingering bounds the files that are gone and still read.
-	maxLingering = 256
-	// maxHeld bounds the descriptors of one process. Beyond it a file is opened
-	// for each look, and found by its inode when it was rotated.
+	// maxLingering bounds the files of a watch that are gone and still read.
+	maxLingering = 1024
+	// maxHeld bounds the descriptors of one process, but for files that linger.
+	// Beyond it a file is opened for each look, and found by its inode when it was
+	// rotated.
 	maxHeld = 512
 )
 
@@ -49,6 +50,7 @@ type lines struct {
 type tail struct {
 	name string
 	ino  uint64
+	born int64      // with the inode's number it names the file for ever; 0: not known
 	file afero.File // nil: opened for each look
 
 	offset int64    // everything before it was handed over or skipped
@@ -100,7 +102,7 @@ func (l *lines) arrive(v *view, name string, s sight) *tail {
 		// (then it lingers), or both names are links to it.
 		v.look(l, old.name)
 		if still := l.byIno[s.ino]; still == old && old.until.IsZero() {
-			t.offset, t.print, t.split, t.begin = old.offset, old.print, old.split, old.begin
+			t.born, t.offset, t.print, t.split, t.begin = old.born, old.offset, old.print, old.split, old.begin
 			l.tails[name] = t
 			return t
 		}
@@ -118,7 +120,7 @@ func (l *lines) arrive(v *view, name string, s sight) *tail {
 func (l *lines) inherit(t *tail) {
 	old := t.after
 	t.after = nil
-	t.offset, t.print, t.split, t.begin = old.offset, old.print, old.split, old.begin
+	t.born, t.offset, t.print, t.split, t.begin = old.born, old.offset, old.print, old.split, old.begin
 	t.last, t.more = sight{}, true
 	if t.ino != 0 && l.byIno[t.ino] == nil {
 		l.byIno[t.ino] = t
@@ -160,11 +162,12 @@ func (l *lines) find(v *view, t *tail) {
 	if err != nil {
 		return
 	}
-	if s.ino == t.ino && l.descriptors.take() {
-		t.file = f
-	} else {
+	if s.ino != t.ino || t.born != 0 && t.born != born(f) {
 		f.Close()
+		return
 	}
+	l.descriptors.left.Add(-1) // not take: nobody else will ever open it
+	t.file = f
 }
 
 // drain reads a file without a name to its present end.

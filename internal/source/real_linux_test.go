@@ -257,6 +257,99 @@ func TestRotatedFileWithoutDescriptorIsFound(t *testing.T) {
 	}
 }
 
+// TestRotatedFilesAreReadThoughDescriptorsAreShort: a thousand logs are rotated at
+// once, and their writers go on for a moment.
+func TestRotatedFilesAreReadThoughDescriptorsAreShort(t *testing.T) {
+	const n = 1000
+	r := newReal(t, t.TempDir(), Config{manual: true})
+	r.f.descriptors.left.Store(10)
+	name := func(i int) string { return fmt.Sprintf("%d.log", i) }
+	for i := range n {
+		r.append(name(i), "0\n")
+	}
+	r.add("*.log", Lines)
+	for i := range n {
+		r.append(name(i), "1\n") // nobody has read it when it is rotated
+		must(0, os.Rename(r.path(name(i)), r.path(name(i)+".1")))
+		r.append(name(i), "3\n")
+	}
+	r.f.lookAll()
+	for i := range n {
+		r.append(name(i)+".1", "2\n") // by a writer that has it open
+	}
+	r.f.dirs[r.dir].inbox.watchers[0].kind.(*lines).checked = time.Time{}
+	r.f.lookAll()
+	next := map[string]int{}
+	for _, d := range r.sink.drafts {
+		order := []string{"1", "3", "2"}
+		if got := string(d.Data); got != order[next[d.Channel]] {
+			t.Fatalf("channel %s: line %d is %q", d.Channel, next[d.Channel], got)
+		}
+		next[d.Channel]++
+	}
+	if got := len(r.sink.take()); got != 3*n {
+		t.Fatalf("%d lines of %d", got, 3*n)
+	}
+	r.f.Close()
+	if left := r.f.descriptors.left.Load(); left != 10 {
+		t.Fatalf("%d descriptors left", left)
+	}
+}
+
+// TestAFileWithTheNumberOfADeletedOneIsANewOne: it may begin with the very same
+// lines.
+func TestAFileWithTheNumberOfADeletedOneIsANewOne(t *testing.T) {
+	for _, how := range []string{"directory", "file", "another name"} {
+		t.Run(how, func(t *testing.T) {
+			r := newReal(t, t.TempDir(), Config{manual: true})
+			r.dir = r.path("logs")
+			must(0, os.Mkdir(r.dir, 0o755))
+			if how != "directory" {
+				r.f.descriptors.left.Store(0) // one that is open keeps its number
+			}
+			now := time.Now()
+			r.f.now = func() time.Time { return now }
+			r.add("*.log", Lines)
+			name, same := "a.log", 0
+			for i := range 50 {
+				r.append(name, "the same line\n")
+				first := must(os.Stat(r.path(name))).Sys().(*syscall.Stat_t).Ino
+				r.f.lookAll()
+				if got := r.sink.take(); len(got) == 0 || !strings.HasSuffix(got[len(got)-1], "=the same line") {
+					t.Fatalf("round %d: told %q", i, got)
+				}
+				switch how {
+				case "directory":
+					must(0, os.RemoveAll(r.dir))
+					r.f.lookAll() // it lets go of the files
+					must(0, os.Mkdir(r.dir, 0o755))
+				case "file":
+					must(0, os.Remove(r.path(name)))
+				case "another name":
+					must(0, os.Remove(r.path(name)))
+					name = fmt.Sprintf("%d.log", i)
+				}
+				r.append(name, "the same line\n")
+				if second := must(os.Stat(r.path(name))).Sys().(*syscall.Stat_t).Ino; first == second {
+					same++
+				}
+				r.f.lookAll()
+				now = now.Add(linger) // what was deleted is not read any more
+				r.f.lookAll()
+				if got := r.sink.take(); !slices.Contains(got, "+"+strings.TrimSuffix(name, ".log")+"=the same line") {
+					t.Fatalf("round %d: the new file's line is lost; told %q", i, got)
+				}
+				must(0, os.Remove(r.path(name)))
+				r.f.lookAll()
+				now = now.Add(linger)
+				r.f.lookAll()
+				r.sink.take()
+			}
+			t.Logf("%d of 50 had the same number", same)
+		})
+	}
+}
+
 func TestLateLineOfARotatedFileComesBeforeTheNewOnes(t *testing.T) {
 	r := newReal(t, t.TempDir(), Config{manual: true})
 	r.add("log", Lines)

@@ -37,13 +37,18 @@ func (l *lines) read(v *view, t *tail) {
 		}
 		t.begin = -1
 	}
-	if s.size < t.offset || !t.continues(f) {
-		t.offset, t.print, t.split = 0, nil, splitter{}
+	if s.size < t.offset || !t.continues(f, nil) {
+		t.rewind()
 	}
 	t.last, t.racy = s, s.racy(v.wall)
 	end := min(s.size, t.offset+maxRead)
 	l.elders(v, t)
-	if err := l.pump(v, t, f, s, end); err != nil {
+	switch err := l.pump(v, t, f, s, end); {
+	case errors.Is(err, errRewritten):
+		t.last = sight{}
+		l.later(t)
+		return
+	case err != nil:
 		v.d.unreadable(v, t.name, err)
 		return
 	}
@@ -78,13 +83,24 @@ func (l *lines) open(v *view, t *tail) (afero.File, sight, error) {
 		return t.file, v.d.sightOf(info), nil
 	}
 	f, s, err := v.open(t.name)
-	if err == nil {
-		t.adrift = false
+	if err != nil {
+		return nil, sight{}, err
 	}
-	if err == nil && s.ino != 0 && s.ino == t.ino && l.descriptors.take() {
+	t.adrift = false
+	if s.ino == 0 || s.ino != t.ino {
+		return f, s, nil
+	}
+	if born := born(f); born != t.born {
+		if t.born != 0 { // a new file has the number
+			t.begin = -1
+			t.rewind()
+		}
+		t.born = born
+	}
+	if l.descriptors.take() {
 		t.file = f
 	}
-	return f, s, err
+	return f, s, nil
 }
 
 // pump reads from the offset to end, or to where the file ends before.
@@ -108,6 +124,12 @@ func (l *lines) pump(v *view, t *tail, f io.ReaderAt, s sight, end int64) error 
 		}
 		pos += int64(n)
 		have += n
+		// Whoever truncates the file and writes it anew may do so between any two
+		// calls of ours. What was there before these bytes still is, so they are that
+		// file's, too.
+		if !t.continues(f, l.buf[:have-n]) {
+			return errRewritten
+		}
 		done, long := t.split.cut(l.buf[:have], limit, func(line []byte) {
 			v.give(t.name, s, bytes.Clone(line), false)
 		})
@@ -135,17 +157,24 @@ func (t *tail) advance(done []byte) {
 	t.print = bytes.Clone(done[max(0, len(done)-printLen):])
 }
 
-// continues reports whether the bytes before the offset are still those that
-// were read: a file that was truncated and written anew need not be shorter.
-func (t *tail) continues(f io.ReaderAt) bool {
-	if len(t.print) == 0 {
+var errRewritten = errors.New("it was truncated while it was read")
+
+// continues reports whether the bytes before the offset, and the first ones behind
+// it that are held, are still those that were read: a file that was truncated and
+// written anew need not be shorter.
+func (t *tail) continues(f io.ReaderAt, held []byte) bool {
+	held = held[:min(len(held), printLen)]
+	var b [2 * printLen]byte
+	now := b[:len(t.print)+len(held)]
+	if len(now) == 0 {
 		return true
 	}
-	var b [printLen]byte
-	now := b[:len(t.print)]
-	n, _ := f.ReadAt(now, t.offset-int64(len(now)))
-	return n == len(now) && bytes.Equal(now, t.print)
+	n, _ := f.ReadAt(now, t.offset-int64(len(t.print)))
+	return n == len(now) && bytes.Equal(now[:len(t.print)], t.print) && bytes.Equal(now[len(t.print):], held)
 }
+
+// rewind has the file read from its beginning.
+func (t *tail) rewind() { t.offset, t.print, t.split = 0, nil, splitter{} }
 
 // start puts the offset behind the last newline of the first size bytes: a line
 // that is not complete yet is news when it gets complete.
