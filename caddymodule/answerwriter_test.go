@@ -61,7 +61,7 @@ func TestHoweverAHeaderIsSentItIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer releaseHub(shared.name, 0)
-	b := &Backend{Piggyback: true, Publish: true, use: &hubUse{hub: shared}, logger: zap.NewNop()}
+	b := &Backend{Piggyback: true, Publish: true, app: readyApp(), use: &hubUse{hub: shared}, logger: zap.NewNop()}
 	published := 0
 	for name, way := range map[string]func(w http.ResponseWriter) error{
 		"Write": func(w http.ResponseWriter) error { _, err := w.Write([]byte("x")); return err },

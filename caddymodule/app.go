@@ -135,6 +135,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.policies = make(map[*caddyhttp.Server]string)
 	a.homes = make(map[*caddyhttp.Server]*home)
 	a.generation.retire = make(chan struct{})
+	a.generation.ready = make(chan struct{})
 	if err := a.Settings.check(); err != nil {
 		return err
 	}

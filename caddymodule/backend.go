@@ -41,6 +41,7 @@ type Backend struct {
 	// own site alone.
 	Publish bool `json:"publish,omitempty"`
 
+	app    *App
 	use    *hubUse
 	logger *zap.Logger
 }
@@ -64,9 +65,8 @@ func (b *Backend) Provision(ctx caddy.Context) error {
 	if b.use, err = a.serve(b.Hub, Settings{}, nil); err != nil {
 		return fmt.Errorf("comet_backend: %w", err)
 	}
-	if b.Publish {
-		a.onShutdown(ctx, false) // it ends the waiting for PHP whose visitor is gone
-	}
+	a.onShutdown(ctx, false) // it ends the waiting, also for PHP whose visitor is gone
+	b.app = a
 	return nil
 }
 
@@ -86,6 +86,7 @@ func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if asked == nil && !b.Publish {
 		return next.ServeHTTP(w, r)
 	}
+	b.app.awaitReady(r.Context())
 	aw := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, asked: asked}
 	if b.Publish {
 		// From here on whoever sets the header is the site: PHP that sends back

@@ -21,6 +21,10 @@ type generation struct {
 	// retire is closed when the generation ends.
 	retire   chan struct{}
 	stopOnce sync.Once
+	// ready is closed when the watches of this generation see what happens, or when
+	// it will not come to that.
+	ready     chan struct{}
+	readyOnce sync.Once
 	// started says that hubs were in use, so that they linger.
 	started bool
 	// added are the watches that this generation added, by hub. Only those are
@@ -48,6 +52,7 @@ func (a *App) onShutdown(ctx caddy.Context, comet bool) {
 	}
 	a.policies[srv] = policiesOf(srv)
 	srv.RegisterOnShutdown(func() {
+		a.setReady() // Caddy waits for the requests of a server whose configuration failed
 		if caddy.Exiting() {
 			stopHolds()
 		}
@@ -118,10 +123,27 @@ func (a *App) Start() error {
 		a.logger.Info("all comet directives share one hub; declare hubs in the global options to keep sites apart",
 			zap.String("hub", defaultHub), zap.Strings("directives", use.directives))
 	}
+	a.setReady()
 	a.warnOfRewrites()
 	a.warnOfWriteTimeouts()
 	return nil
 }
+
+// awaitReady has a request wait until the watches are there. Caddy starts apps in
+// random order, so the server may be first: and what happened to a file before its
+// watch is no news, though a client already had a cursor from before it.
+func (a *App) awaitReady(ctx context.Context) {
+	select {
+	case <-a.ready:
+	default:
+		select {
+		case <-a.ready:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (a *App) setReady() { a.readyOnce.Do(func() { close(a.ready) }) }
 
 // Stop ends the generation: streams that it holds come to their end, and the
 // settings of the generation that goes on (a newer one, or the old one when a
@@ -133,6 +155,7 @@ func (a *App) Stop() error {
 
 func (a *App) stop() {
 	close(a.retire)
+	a.setReady()
 	a.retireHomes()
 	if !a.started {
 		return

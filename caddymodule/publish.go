@@ -36,11 +36,11 @@ type Publish struct {
 	// placeholder such as `{env.COMET_KEY}`.
 	Keys []string `json:"keys,omitempty"`
 
+	app  *App
 	use  *hubUse
 	keys [][sha256.Size]byte
 	// onlySockets: there are tenants and no key, so no port may publish.
 	onlySockets bool
-	ends        <-chan struct{}
 }
 
 // CaddyModule returns the Caddy module information.
@@ -61,7 +61,7 @@ func (p *Publish) Provision(ctx caddy.Context) error {
 	if p.use, err = a.serve(p.Hub, Settings{}, nil); err != nil {
 		return err
 	}
-	p.ends = a.retire
+	p.app = a
 	if err := p.readKeys(); err != nil {
 		return err
 	}
@@ -114,7 +114,8 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		writeError(w, status, err)
 		return nil
 	}
-	e := endpoint{p.use.hub, p.ends}
+	p.app.awaitReady(r.Context())
+	e := endpoint{p.use.hub, p.app.retire}
 	e.serve(w, r, lastElement(r.URL.EscapedPath()))
 	return nil
 }

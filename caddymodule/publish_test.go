@@ -221,12 +221,13 @@ func TestOnlyThisMachinePublishes(t *testing.T) {
 	unix := &net.UnixAddr{Name: "/run/x.sock", Net: "unix"}
 	tcp := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2020}
 	const key = "0123456789abcdef"
-	withKey := &Publish{use: &hubUse{hub: shared}, Keys: []string{"fedcba9876543210", key}}
+	ready := readyApp()
+	withKey := &Publish{app: ready, use: &hubUse{hub: shared}, Keys: []string{"fedcba9876543210", key}}
 	if err := withKey.readKeys(); err != nil {
 		t.Fatal(err)
 	}
-	keyless := &Publish{use: &hubUse{hub: shared}}
-	tenants := &Publish{use: &hubUse{hub: shared}, onlySockets: true}
+	keyless := &Publish{app: ready, use: &hubUse{hub: shared}}
+	tenants := &Publish{app: ready, use: &hubUse{hub: shared}, onlySockets: true}
 	for _, c := range []struct {
 		name    string
 		publish *Publish
