@@ -97,6 +97,9 @@ func (l *lines) arrive(v *view, name string, s sight) *tail {
 	if v.first && (!v.w.late || v.wasBefore(s)) {
 		t.begin = s.size
 	}
+	if old := l.byIno[s.ino]; old != nil && l.isNew(v, name, old) {
+		delete(l.byIno, s.ino)
+	}
 	if old := l.byIno[s.ino]; old != nil && old.until.IsZero() {
 		// We know this file by another name. Look there first: it was renamed
 		// (then it lingers), or both names are links to it.
@@ -114,6 +117,20 @@ func (l *lines) arrive(v *view, name string, s sight) *tail {
 	}
 	l.tails[name] = t
 	return t
+}
+
+// isNew reports that a file is another than the one that had its inode number. Who
+// keeps that one open keeps its number.
+func (l *lines) isNew(v *view, name string, old *tail) bool {
+	if old.file != nil || old.born == 0 {
+		return false
+	}
+	f, s, err := v.open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return s.ino == old.ino && born(f) != old.born
 }
 
 // inherit goes on where the file was left under its old name.
