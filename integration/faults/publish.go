@@ -103,37 +103,66 @@ type Writer struct {
 	Pace   time.Duration
 	// Calm is held for reading while lines are written.
 	Calm *sync.RWMutex
+	// Rotations is how often the file was rotated.
+	Rotations int
+
+	n    int
 	last atomic.Pointer[string]
 }
 
-// Run appends until ctx ends.
+// Run appends until ctx ends, and rotates the file now and then, as logrotate does.
 func (w *Writer) Run(ctx context.Context) error {
-	f, err := os.OpenFile(filepath.Join(w.Dir, "lines", w.Channel+".jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for n := 0; ctx.Err() == nil; {
-		if n, err = w.write(f, n); err != nil {
+	for ctx.Err() == nil {
+		f, err := w.open()
+		if err != nil {
 			return err
 		}
-		rest(ctx, time.Duration(float64(w.Pace)*w.Chance.ExpFloat64()))
+		first := Token(w.Channel, w.Name, w.n)
+		for rotate := false; ctx.Err() == nil && !rotate; {
+			// A file is to keep its name until it has been looked at.
+			if rotate = w.Chance.IntN(20) == 0 && w.Ledger.Heard(first) > 0; rotate {
+				w.Rotations++
+				if err := os.Rename(f.Name(), fmt.Sprintf("%s.%d", f.Name(), w.Rotations)); err != nil {
+					return err
+				}
+			}
+			if err = w.write(f); err != nil {
+				return err
+			}
+			rest(ctx, time.Duration(float64(w.Pace)*w.Chance.ExpFloat64()))
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// Once appends some lines more.
+func (w *Writer) Once() error {
+	f, err := w.open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.write(f), f.Close())
+}
+
+func (w *Writer) open() (*os.File, error) {
+	return os.OpenFile(filepath.Join(w.Dir, "lines", w.Channel+".jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+}
+
 // write appends some lines at once, and now and then in two halves.
-func (w *Writer) write(f *os.File, n int) (int, error) {
+func (w *Writer) write(f *os.File) error {
 	w.Calm.RLock()
 	defer w.Calm.RUnlock()
 	var b []byte
 	var tokens []string
 	for range 1 + w.Chance.IntN(4) {
-		token := Token(w.Channel, w.Name, n)
+		token := Token(w.Channel, w.Name, w.n)
 		w.Ledger.Try(token)
 		tokens = append(tokens, token)
 		b = append(append(b, Data(token)...), '\n')
-		n++
+		w.n++
 	}
 	half := 0
 	if w.Chance.IntN(3) == 0 {
@@ -148,7 +177,7 @@ func (w *Writer) write(f *os.File, n int) (int, error) {
 		w.Ledger.Told(token, "")
 	}
 	w.last.Store(&tokens[len(tokens)-1])
-	return n, errors.Join(err, err2)
+	return errors.Join(err, err2)
 }
 
 // Heard waits until somebody has heard of what was written last.

@@ -295,7 +295,7 @@ func (r *Round) publish(publishing *sync.WaitGroup, now, all context.Context) er
 			}
 			publishing.Go(func() { p.Run(now, all) })
 		}
-		if i%2 == 0 && r.Kind != Restarts { // what is written while no server runs is no news to the next
+		if i%2 == 0 {
 			w := &Writer{
 				Channel: channel, Name: "file", Dir: r.Dir, Ledger: r.ledger,
 				Chance: r.Seed.Source("lines of "+channel, 0), Pace: 100 * time.Millisecond, Calm: &r.calm,
@@ -349,6 +349,13 @@ func (r *Round) read(ctx context.Context) error {
 
 // finish publishes a last event on each channel, until all have one.
 func (r *Round) finish(all context.Context) error {
+	if r.law.Restarts { // what was written while no server ran is no news to the next
+		for _, w := range r.writers {
+			if err := w.Once(); err != nil {
+				return err
+			}
+		}
+	}
 	if err := r.read(all); err != nil {
 		return err
 	}
