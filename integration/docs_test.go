@@ -209,10 +209,10 @@ func TestGuaranteesNameTestsThatExist(t *testing.T) {
 	}
 }
 
-// TestTheDocumentedSysctlExists: a name that the kernel does not have is passed
+// TestTheDocumentedSysctlsExist: a name that the kernel does not have is passed
 // over at the machine's start without a word that anybody reads.
-func TestTheDocumentedSysctlExists(t *testing.T) {
-	for line := range strings.Lines(documented(t, "sysctl")) {
+func TestTheDocumentedSysctlsExist(t *testing.T) {
+	for line := range strings.Lines(documented(t, "sysctl") + documented(t, "inotify")) {
 		name, value, found := strings.Cut(strings.TrimSpace(line), " = ")
 		if strings.HasPrefix(line, "#") {
 			continue
