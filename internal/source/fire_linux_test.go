@@ -92,6 +92,22 @@ func (s *tally) settled(t *testing.T, dir string, names []string) {
 	}
 }
 
+// local is a directory in which inotify works.
+func local(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	why := kindOfFS(dir).poll
+	if why == "" {
+		return dir
+	}
+	shm, err := os.MkdirTemp("/dev/shm", "comet-test-")
+	if err != nil {
+		t.Fatalf("inotify does not work in %s (%s), and /dev/shm cannot be used: %v", dir, why, err)
+	}
+	t.Cleanup(func() { os.RemoveAll(shm) })
+	return shm
+}
+
 // under has a tally told of what is in the directory.
 func (r *real) under(glob string, what What) *tally {
 	r.t.Helper()
@@ -146,7 +162,7 @@ func (w *logger) append(count int) {
 // the clock is set.
 func TestAHundredThousandLinesOverRotationsAndTruncations(t *testing.T) {
 	const logs, each, every = 10, 10_000, 500
-	r := newReal(t, t.TempDir(), Config{})
+	r := newReal(t, local(t), Config{})
 	var step atomic.Int64
 	r.f.step = func() time.Duration { return time.Duration(step.Load()) }
 	told := r.under("*.log", Lines)
@@ -208,7 +224,7 @@ func TestAHundredThousandLinesOverRotationsAndTruncations(t *testing.T) {
 // one of each, its channel has an event of it.
 func TestAThousandTouchesASecond(t *testing.T) {
 	const files, seconds = 1000, 5
-	r := newReal(t, t.TempDir(), Config{})
+	r := newReal(t, local(t), Config{})
 	told := r.under("*.c", Touches)
 	names := make([]string, files)
 	for i := range names {
@@ -258,7 +274,7 @@ func (r *real) stalled(f func()) {
 	deadline := time.Now().Add(patience)
 	for r.f.overflows.Load() == before {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("the queue of %d did not overflow", limit)
+			r.t.Fatalf("inotify's queue did not overflow by more events than fs.inotify.max_queued_events, which is %d", limit)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -269,7 +285,7 @@ func (r *real) stalled(f func()) {
 // directory in the place of one.
 func TestNothingIsLostWhenTheQueueOverflows(t *testing.T) {
 	const logs = 20
-	r := newReal(t, t.TempDir(), Config{})
+	r := newReal(t, local(t), Config{})
 	must(0, os.Mkdir(r.path("other"), 0o755))
 	lines, touches, content := r.under("*.log", Lines), r.under("*.c", Touches), newSink()
 	other := r.under("other/*.log", Lines)
@@ -326,7 +342,7 @@ func TestNothingIsLostWhenTheQueueOverflows(t *testing.T) {
 // had been looked at are read to their end.
 func TestADirectoryIsReplacedUnderLoad(t *testing.T) {
 	const logs, rounds = 5, 50
-	r := newReal(t, t.TempDir(), Config{})
+	r := newReal(t, local(t), Config{})
 	r.dir = r.path("run")
 	must(0, os.Mkdir(r.dir, 0o755))
 	told, touches := r.under("*.log", Lines), r.under("*.c", Touches)
@@ -369,7 +385,7 @@ func TestADirectoryIsReplacedUnderLoad(t *testing.T) {
 // time, while their writers have them open.
 func TestRenamesInAStormLoseNoLine(t *testing.T) {
 	const rounds = 500
-	r := newReal(t, t.TempDir(), Config{})
+	r := newReal(t, local(t), Config{})
 	told := r.under("*.log", Lines)
 	a := &logger{t: t, path: r.path("a.log"), name: "a"}
 	b := &logger{t: t, path: r.path("b.log"), name: "b"}
@@ -392,7 +408,7 @@ func TestRenamesInAStormLoseNoLine(t *testing.T) {
 // TestDirectoriesThatChangeNamesAreStillHeard: inotify knows a directory by its
 // inode, and so by its name of before.
 func TestDirectoriesThatChangeNamesAreStillHeard(t *testing.T) {
-	r := newReal(t, t.TempDir(), Config{})
+	r := newReal(t, local(t), Config{})
 	var told []*tally
 	dirs := []string{"one", "two"}
 	for _, dir := range dirs {
@@ -413,7 +429,7 @@ func TestDirectoriesThatChangeNamesAreStillHeard(t *testing.T) {
 // polled, and when there is room again lines come by inotify, while they are written
 // all the time.
 func TestNothingIsLostWhileInotifyHasNoRoom(t *testing.T) {
-	r := newReal(t, t.TempDir(), Config{poll: time.Millisecond})
+	r := newReal(t, local(t), Config{poll: time.Millisecond})
 	var ahead atomic.Int64
 	r.f.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	full := func(is bool) {
