@@ -1,6 +1,9 @@
 package hub
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // idleKeep is how long a channel without history and readers is remembered. A
 // poll that was answered is back within seconds; if its channel were forgotten
@@ -48,7 +51,7 @@ func (h *Hub) trimLocked(ch *channel) {
 	}
 	if !ch.graced && len(ch.history()) > h.limits.HistoryCount {
 		ch.graced = true
-		h.graced = append(h.graced, ch)
+		h.graced = append(h.livingLocked(h.graced), ch)
 	}
 }
 
@@ -58,9 +61,18 @@ func (h *Hub) trimLocked(ch *channel) {
 func (h *Hub) shareLocked(ch *channel, events []*Event) *Delivery {
 	if !ch.sharing {
 		ch.sharing = true
-		h.sharing = append(h.sharing, ch)
+		h.sharing = append(h.livingLocked(h.sharing), ch)
 	}
 	return ch.sharedDelivery(events, h.epoch)
+}
+
+// livingLocked takes the channels out of a list that are forgotten, when they are
+// the most: a list that only the sweep empties would keep a million of them.
+func (h *Hub) livingLocked(list []*channel) []*channel {
+	if len(list) < 2*len(h.channels)+1024 {
+		return list
+	}
+	return slices.DeleteFunc(list, func(ch *channel) bool { return h.channels[ch.name] != ch })
 }
 
 // trimTotalLocked brings all channels together within their limit: the oldest
@@ -185,8 +197,15 @@ func (h *Hub) sweepListsLocked(now time.Time) {
 	for front := h.idle.Front(); front != nil; front = h.idle.Front() {
 		ch := front.Value.(*channel)
 		if now.Sub(ch.idleSince) < idleKeep {
-			return
+			break
 		}
 		h.forgetLocked(ch)
+	}
+	if h.most > 1024 && len(h.channels) < h.most/4 {
+		left := make(map[string]*channel, len(h.channels)) // a map that was large stays so
+		for name, ch := range h.channels {
+			left[name] = ch
+		}
+		h.channels, h.most = left, len(left)
 	}
 }

@@ -35,7 +35,11 @@ type Hub struct {
 	// whoever asks a new channel for older events may have lost some.
 	floor    uint64
 	channels map[string]*channel
-	subs     map[*Sub]struct{}
+	// most is how many channels there were at once, since their map was made.
+	most int
+	subs map[*Sub]struct{}
+	// follows is in how many channels all subscriptions are together.
+	follows int
 
 	// order is every event in the history, oldest first, from order[orderGone].
 	// Events that their channel dropped already leave a stale item behind.
@@ -99,6 +103,7 @@ func New(c Config) (*Hub, error) {
 	if !c.Waits {
 		h.Begin()
 	}
+	h.remember(c.Limits.Channels)
 	epoch, head, err := c.Log.Open(h)
 	if err != nil {
 		return nil, fmt.Errorf("opening the hub's log: %w", err)
@@ -119,6 +124,7 @@ func New(c Config) (*Hub, error) {
 // SetLimits changes the limits. What is over them now goes at the next
 // occasion; nobody who waits is sent away.
 func (h *Hub) SetLimits(l Limits) {
+	h.remember(l.Channels)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.limits = l
@@ -127,6 +133,13 @@ func (h *Hub) SetLimits(l Limits) {
 		h.settleLocked(ch)
 	}
 	h.trimTotalLocked()
+}
+
+// remember tells the log how many channels' stamps it is to remember.
+func (h *Hub) remember(channels int) {
+	if r, ok := h.log.(Rememberer); ok {
+		r.Remember(channels)
+	}
 }
 
 // Limits returns the limits in force.
@@ -200,6 +213,7 @@ func (h *Hub) addLocked(name string) *channel {
 	name = strings.Clone(name) // it may be a piece of a whole request
 	ch := &channel{name: name, floor: h.floor, stampTaken: true}
 	h.channels[name] = ch
+	h.most = max(h.most, len(h.channels))
 	return ch
 }
 

@@ -22,11 +22,17 @@ type Limits struct {
 	Channels int
 	// ChannelsPerSub is how many channels one subscription may name.
 	ChannelsPerSub int
-	// Holds is how many subscriptions there may be at once.
+	// Holds is how many subscriptions there may be at once. All together may be in
+	// ten times as many channels.
 	Holds int
 	// EventBytes is the largest data of an event.
 	EventBytes int
 }
+
+// follows is in how many channels all subscriptions may be together: each place
+// takes some 80 bytes, so that a thousand names in each request would take a
+// hundred times what the requests do.
+func (l Limits) follows() int { return max(10*l.Holds, 10*l.ChannelsPerSub) }
 
 // DefaultLimits are what a hub has when nothing was configured.
 func DefaultLimits() Limits {
@@ -50,6 +56,11 @@ const Grace = 5 * time.Second
 // eventOverhead is what an event counts in the history besides its data: the
 // structure itself and its places in the lists.
 const eventOverhead = 160
+
+// ChannelBytes is what a channel takes at most besides its history, however long
+// its name is: the structure, its places in lists and maps, and what is remembered
+// of it when it is forgotten.
+const ChannelBytes = 1536
 
 // The ways in which a hub says that it is full or that a request asks for too
 // much. Each is wrapped with the number and what to do.

@@ -91,7 +91,7 @@ func TestEventsOfAFullChannelLeaveNothingBehind(t *testing.T) {
 
 func TestManyChannelsTouchedOnceStayBounded(t *testing.T) {
 	bubble(t, func(r *rig) {
-		const limit, n = 1000, 100_000
+		const limit, n = 1000, 20_000
 		r.limit(func(l *hub.Limits) { l.Channels = limit; l.HistoryAge = time.Second })
 		followed := r.wait(hub.Since{}, "followed")
 		for i := range n {

@@ -40,6 +40,13 @@ type Log interface {
 	Close() error
 }
 
+// Rememberer is a log that can be told how many channels there may be.
+type Rememberer interface {
+	// Remember has the stamps of as many channels remembered as were given one last,
+	// and of twice as many at most.
+	Remember(channels int)
+}
+
 // Place is the answer to one draft.
 type Place struct {
 	Seq uint64

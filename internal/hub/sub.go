@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -158,6 +159,12 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 	if len(h.subs) >= h.limits.Holds {
 		return nil, tooMany(ErrTooManyHolds, h.limits.Holds, "raise max_holds")
 	}
+	if most := h.limits.follows(); h.follows+len(c.Channels) > most {
+		return nil, fmt.Errorf("%w: they name %d channels together, which is the limit; name fewer, or raise max_holds", ErrTooManyHolds, most)
+	}
+	if len(c.Channels) > 1 {
+		s.members = make([]member, 0, len(c.Channels))
+	}
 	for i, name := range c.Channels {
 		if seen[name] {
 			continue
@@ -171,6 +178,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 			return nil, err
 		}
 		ch.subs++
+		h.follows++
 		s.members = append(s.members, s.beginLocked(ch, c.Since, i))
 	}
 	h.subs[s] = struct{}{}
@@ -304,6 +312,7 @@ func (s *Sub) leaveLocked() {
 	for i := range s.members {
 		ch := s.members[i].ch
 		ch.subs--
+		s.hub.follows--
 		s.hub.settleLocked(ch)
 	}
 	s.members = nil

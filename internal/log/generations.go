@@ -1,12 +1,20 @@
 package log
 
+import "sync/atomic"
+
 // generations is a map that forgets. It holds the limit's newest keys, and up
 // to as many older ones: when the young generation is full it becomes the old
 // one, and what was old and not asked for since is gone. So forgetting costs
 // nothing per key, and no clock is needed.
 type generations[K comparable, V any] struct {
-	limit      int
+	limit      *atomic.Int64
 	young, old map[K]V
+}
+
+func newGenerations[K comparable, V any](limit int) generations[K, V] {
+	g := generations[K, V]{limit: new(atomic.Int64)}
+	g.limit.Store(int64(limit))
+	return g
 }
 
 func (g *generations[K, V]) get(k K) (V, bool) {
@@ -29,7 +37,7 @@ func (g *generations[K, V]) set(k K, v V) {
 	if g.young == nil {
 		g.young = make(map[K]V)
 	}
-	if _, ok := g.young[k]; !ok && len(g.young) >= g.limit {
+	if _, ok := g.young[k]; !ok && int64(len(g.young)) >= g.limit.Load() {
 		g.old, g.young = g.young, make(map[K]V)
 	}
 	g.young[k] = v

@@ -45,6 +45,9 @@ func (m *Memory) Open(f hub.Follower) (hub.Epoch, uint64, error) {
 	return m.epoch, 0, nil
 }
 
+// Remember implements [hub.Rememberer].
+func (m *Memory) Remember(channels int) { m.stamps.limit.Store(int64(max(channels, leastStamps))) }
+
 // Append implements [hub.Log]. Without a store it is done when it returns.
 func (m *Memory) Append(_ context.Context, drafts []hub.Draft, done func([]hub.Place, error)) {
 	places, queued, err := m.append(drafts, done)

@@ -74,7 +74,8 @@ func TestAnIDIsForgottenAfterItsTime(t *testing.T) {
 
 func TestWhatALogRemembersIsBounded(t *testing.T) {
 	m, _ := openMemory(t)
-	m.ids.limit, m.stamps.limit = 10, 10
+	m.ids.limit.Store(10)
+	m.stamps.limit.Store(10)
 	long := strings.Repeat("x", 1<<20)
 	for i := range 1000 {
 		m.place(t, hub.Draft{Channel: strconv.Itoa(i), ID: long})
@@ -102,7 +103,7 @@ func TestChannelAndIDAreTwoThings(t *testing.T) {
 }
 
 func TestGenerationsKeepWhatIsAskedFor(t *testing.T) {
-	g := generations[int, int]{limit: 10}
+	g := newGenerations[int, int](10)
 	g.set(-1, -1)
 	for i := range 100 {
 		g.set(i, i)

@@ -14,8 +14,9 @@ const (
 	// maxIDs how many IDs are remembered at most (twice, see generations).
 	rememberIDs = 10 * time.Minute
 	maxIDs      = 50_000
-	// maxStamps is of how many channels the stamp is remembered at most (twice).
-	maxStamps = 200_000
+	// leastStamps is of how many channels the stamp is remembered (up to twice),
+	// unless there may be more channels.
+	leastStamps = 1000
 )
 
 // order gives drafts their places, and remembers what it takes to do so. Not safe
@@ -28,8 +29,8 @@ type order struct {
 
 func newOrder() order {
 	return order{
-		stamps: generations[string, hub.StampState]{limit: maxStamps},
-		ids:    generations[publishID, rememberedID]{limit: maxIDs},
+		stamps: newGenerations[string, hub.StampState](leastStamps),
+		ids:    newGenerations[publishID, rememberedID](maxIDs),
 	}
 }
 
