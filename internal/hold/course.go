@@ -69,8 +69,10 @@ type base struct {
 	line   line
 	// inbox is what the hub has told.
 	inbox atomic.Pointer[hub.Delivery]
-	// out is being written.
-	out *hub.Delivery
+	// out is what is being written.
+	out hub.Receipt
+	// kept is what stays in memory beyond the writing.
+	kept *hub.Flight
 	// writing: something is. last: it is the last.
 	writing, last bool
 	// end is when the course ends, 0 if only events end it.
@@ -119,23 +121,21 @@ func (b *base) leave() {
 // says that nothing happened.
 func (b *base) whole(d *hub.Delivery, status int, mood mood, body []byte) {
 	b.leave()
-	b.out, b.writing, b.last = d, true, true
+	b.out, b.writing, b.last = d.Receipt(), true, true
 	b.line.whole(status, mood, body)
 }
 
 func (b *base) send(d *hub.Delivery, part []byte, last bool) {
-	b.out, b.writing, b.last = d, true, last
+	b.out, b.writing, b.last = d.Receipt(), true, last
 	b.line.send(part, last)
 }
 
 // sent counts what has gone out and reports whether that was all.
 func (b *base) sent() bool {
 	b.writing = false
-	if d := b.out; d != nil {
-		b.out = nil
-		d.Done()
-		b.report.Events += len(d.Events)
-	}
+	b.out.Done()
+	b.report.Events += b.out.Events
+	b.out = hub.Receipt{}
 	if b.last {
 		b.finish(b.report.Outcome)
 	}
@@ -144,13 +144,15 @@ func (b *base) sent() bool {
 
 func (b *base) lost(why Outcome) {
 	b.out.Done()
-	b.out = nil
+	b.out = hub.Receipt{}
 	b.finish(why)
 }
 
 // finish ends the course.
 func (b *base) finish(outcome Outcome) {
 	b.leave()
+	b.kept.Land()
+	b.kept = nil
 	b.writing, b.last, b.end = true, true, 0 // nothing more
 	b.report.Outcome = outcome
 	b.line.over(b.report)

@@ -68,6 +68,8 @@ type parked struct {
 	// gone: the connection is.
 	gone bool
 	size int
+	// flight is the answer on its way, where the socket did not take it at once.
+	flight *hub.Flight
 	// told is the answer's header, where it cannot be made again.
 	told http.Header
 }
@@ -144,11 +146,20 @@ func (g *parked) Arrived() {
 func (g *parked) Rung()             { g.course.news() }
 func (g *parked) When() park.Moment { return g.course.when() }
 func (g *parked) Due()              { g.course.due() }
-func (g *parked) Flushed()          { g.course.flushed() }
+
+func (g *parked) Flushed() {
+	if g.land() {
+		g.conn.Abort()
+		g.gone = true
+		g.course.lost(Slow)
+		return
+	}
+	g.course.flushed()
+}
 
 func (g *parked) Lost(slow bool) {
 	g.gone = true
-	if slow {
+	if g.land() || slow {
 		g.course.lost(Slow)
 	} else {
 		g.course.lost(ClientGone)
@@ -180,18 +191,41 @@ func (g *parked) over(r Report) {
 func (g *parked) whole(status int, mood mood, body []byte) {
 	g.status, g.size = int16(status), len(body)
 	g.closes = g.closes || !g.conn.Welcome()
-	g.conn.Write(g.press().of(pressing{
+	head := func() []byte {
+		header := parse(g.head.Value())
+		dress(header, g.answer, mood)
+		header.Set("Content-Length", strconv.Itoa(len(body)))
+		if mood != usual {
+			g.told = header
+		}
+		return g.begin(status, header, "")
+	}
+	if len(body) >= large {
+		g.write(true, body, head(), body)
+		return
+	}
+	b := g.press().of(pressing{
 		body: body, head: g.head, closes: g.closes, once: mood != usual,
-		make: func() []byte {
-			header := parse(g.head.Value())
-			dress(header, g.answer, mood)
-			header.Set("Content-Length", strconv.Itoa(len(body)))
-			if mood != usual {
-				g.told = header
-			}
-			return append(g.begin(status, header, ""), body...)
-		},
-	}))
+		make: func() []byte { return append(head(), body...) },
+	})
+	g.write(true, b, b)
+}
+
+// large is what is written beside its head: all connections share it as it is.
+const large = 16 << 10
+
+// write writes the pieces, of which b is what stays in memory until it is over.
+func (g *parked) write(alone bool, b []byte, pieces ...[]byte) {
+	if g.conn.Write(pieces...) {
+		g.flight = g.course.hub().Fly(b, alone, g.conn.Sever)
+	}
+}
+
+// land says that the last write is over, and reports whether it was cut.
+func (g *parked) land() bool {
+	cut := g.flight.Land()
+	g.flight = nil
+	return cut
 }
 
 func (g *parked) begins() { g.parts, g.beginning = true, true }
@@ -199,7 +233,7 @@ func (g *parked) begins() { g.parts, g.beginning = true, true }
 func (g *parked) send(part []byte, last bool) {
 	g.size += len(part)
 	if g.raw {
-		g.conn.Write(part)
+		g.write(false, part, part)
 		return
 	}
 	beginning := g.beginning
@@ -207,22 +241,27 @@ func (g *parked) send(part []byte, last bool) {
 	if beginning {
 		g.status = http.StatusOK
 	}
-	g.conn.Write(g.press().of(pressing{
+	head := func() (b []byte) {
+		if beginning {
+			header := parse(g.head.Value())
+			dress(header, g.answer, usual)
+			b = g.begin(http.StatusOK, header, "Transfer-Encoding: chunked\r\n")
+		}
+		return b
+	}
+	end := ""
+	if last {
+		end = "0\r\n\r\n"
+	}
+	if len(part) >= large {
+		g.write(false, part, append(strconv.AppendInt(head(), int64(len(part)), 16), "\r\n"...), part, []byte("\r\n"+end))
+		return
+	}
+	b := g.press().of(pressing{
 		body: part, head: g.head, closes: g.closes, once: beginning || last,
-		make: func() []byte {
-			var b []byte
-			if beginning {
-				header := parse(g.head.Value())
-				dress(header, g.answer, usual)
-				b = g.begin(http.StatusOK, header, "Transfer-Encoding: chunked\r\n")
-			}
-			b = chunk(b, part)
-			if last {
-				b = append(b, "0\r\n\r\n"...)
-			}
-			return b
-		},
-	}))
+		make: func() []byte { return append(chunk(head(), part), end...) },
+	})
+	g.write(false, b, b)
 }
 
 // header is that of the answer.

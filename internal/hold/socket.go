@@ -185,9 +185,9 @@ type streamed struct {
 	once         sync.Once
 	// report is how it went, when it is over.
 	report Report
-	// using is held by who uses the writer, which must not be used after the handler
-	// has returned.
-	using sync.Mutex
+	// using is held, to read, by those who use the writer, which must not be used after
+	// the handler has returned.
+	using sync.RWMutex
 }
 
 func onStream(w http.ResponseWriter, r *http.Request, g *talking) *streamed {
@@ -228,8 +228,8 @@ func (s *streamed) wait(retire <-chan struct{}) Report {
 
 // use calls f, unless it is too late.
 func (s *streamed) use(f func() error) error {
-	s.using.Lock()
-	defer s.using.Unlock()
+	s.using.RLock()
+	defer s.using.RUnlock()
 	select {
 	case <-s.over:
 		return net.ErrClosed

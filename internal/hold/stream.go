@@ -2,6 +2,7 @@ package hold
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
@@ -17,8 +18,10 @@ type stream struct {
 	beat      park.Moment
 	// size is how much was written.
 	size int
-	// prior is what stands in for a heartbeat, where the answer has none: it repeats.
-	prior   []byte
+	// prior is what stands in for a heartbeat, where the answer has none. There is
+	// none either when it takes room that answers need.
+	prior atomic.Pointer[[]byte]
+	// repeats: the last delivery stands in for a heartbeat.
 	repeats bool
 }
 
@@ -49,11 +52,13 @@ func (s *stream) news() {
 func (s *stream) deliver(d *hub.Delivery) {
 	b := s.encoded(d)
 	if s.repeats {
-		s.prior = b
+		s.repeat(b)
 	}
 	if limit := s.answer.Limit(); limit > 0 && s.size+len(b) >= limit {
 		s.report.Outcome = Recycled
-		s.part(d, with(b, s.answer.Bye(d.Cursor, 0)), true)
+		s.part(d, d.Encoded(s.answer.Class()+" and no more", func(d *hub.Delivery) []byte {
+			return with(b, s.answer.Bye(d.Cursor, 0))
+		}), true)
 		return
 	}
 	s.part(d, b, false)
@@ -73,9 +78,24 @@ func (s *stream) due() {
 	case d != nil:
 		s.deliver(d)
 	case s.repeats:
-		s.part(nil, s.prior, false)
+		var b []byte
+		if prior := s.prior.Load(); prior != nil {
+			b = *prior
+		}
+		s.part(nil, b, false)
 	default:
 		s.part(nil, s.answer.Idle(at), false)
+	}
+}
+
+// repeat has b repeated from now on.
+func (s *stream) repeat(b []byte) {
+	s.kept.Land()
+	s.kept = nil
+	prior := &b
+	s.prior.Store(prior)
+	if len(b) >= leastFlight {
+		s.kept = s.hub().Fly(b, false, func() { s.prior.CompareAndSwap(prior, nil) })
 	}
 }
 

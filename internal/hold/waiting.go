@@ -2,10 +2,12 @@ package hold
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
@@ -25,8 +27,9 @@ type waiting struct {
 	aside bool
 	// wrote is what the course has not been told of yet.
 	wrote wrote
-	// slow: a write ended because it took too long.
-	slow bool
+	// slow: a write ended because it took too long, or (cut) because it took room
+	// that others need.
+	slow, cut bool
 	// parts: the answer has begun, and is one of parts.
 	parts  bool
 	size   int
@@ -144,8 +147,30 @@ func (l *waiting) whole(status int, mood mood, body []byte) {
 	dress(l.w.Header(), l.hold.Answer, mood)
 	l.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	l.w.WriteHeader(status)
+	flight := l.fly(body, true)
 	_, err := l.w.Write(body)
-	l.done(err)
+	l.done(l.land(flight, err))
+}
+
+// leastFlight is the least that is worth the counting.
+const leastFlight = 4 << 10
+
+// fly says that something is on its way for as long as it is written.
+func (l *waiting) fly(b []byte, alone bool) *hub.Flight {
+	if len(b) < leastFlight {
+		return nil
+	}
+	return l.hold.Hub.Fly(b, alone, func() { _ = l.rc.SetWriteDeadline(time.Unix(1, 0)) })
+}
+
+var errCut = errors.New("the reader is too slow for all that is on its way")
+
+func (l *waiting) land(f *hub.Flight, err error) error {
+	if !f.Land() {
+		return err
+	}
+	l.slow, l.cut = true, true
+	return errCut
 }
 
 func (l *waiting) begins() {
@@ -165,6 +190,7 @@ func (l *waiting) send(part []byte, _ bool) {
 	}
 	started := time.Now()
 	_ = l.rc.SetWriteDeadline(started.Add(writeTimeout)) // not every writer has one
+	flight := l.fly(part, false)
 	var err error
 	if len(part) > 0 {
 		_, err = l.w.Write(part)
@@ -174,6 +200,7 @@ func (l *waiting) send(part []byte, _ bool) {
 	}
 	l.size += len(part)
 	l.slow = err != nil && time.Since(started) >= writeTimeout
+	err = l.land(flight, err)
 	_ = l.rc.SetWriteDeadline(time.Time{})
 	l.done(err)
 }
@@ -185,7 +212,10 @@ func (l *waiting) done(err error) {
 	}
 }
 
-func (l *waiting) over(report Report) { l.ended, l.report = true, report }
+func (l *waiting) over(report Report) {
+	report.Abort = report.Abort || l.cut
+	l.ended, l.report = true, report
+}
 
 func (l *waiting) ring() {
 	select {

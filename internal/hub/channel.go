@@ -198,14 +198,14 @@ func (c *channel) restamp() {
 
 // sharedDelivery returns the delivery of events, which are a piece of the
 // history: the same one for all who ask for the same.
-func (c *channel) sharedDelivery(events []*Event, epoch Epoch) *Delivery {
+func (c *channel) sharedDelivery(events []*Event, epoch Epoch, on *shelf) *Delivery {
 	first, last := events[0].Seq, events[len(events)-1].Seq
 	for _, s := range c.shared {
 		if s.first == first && s.last == last {
 			return s.delivery
 		}
 	}
-	d := &Delivery{Events: slices.Clone(events), Cursor: Cursor{epoch, last}}
+	d := &Delivery{Events: slices.Clone(events), Cursor: Cursor{epoch, last}, shelf: on}
 	if s := (sharedDelivery{first, last, d}); len(c.shared) < maxShared {
 		c.shared = append(c.shared, s)
 	} else {

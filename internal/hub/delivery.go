@@ -19,6 +19,8 @@ type Delivery struct {
 
 	mu      sync.Mutex
 	encoded []encoding
+	// shelf counts the encodings where the delivery itself is kept.
+	shelf *shelf
 
 	// fanout counts who has not written yet, and tells the hub when all have.
 	fanout *fanout
@@ -38,25 +40,53 @@ const maxEncodings = 8
 // each class and shared by all who ask: the bytes must not be changed, and two
 // encoders of one class must make the same bytes.
 func (d *Delivery) Encoded(class string, encode func(*Delivery) []byte) []byte {
+	b, kept := d.encodedAs(class, encode)
+	d.shelf.put(kept)
+	return b
+}
+
+// encodedAs returns the bytes, and how many more are kept.
+func (d *Delivery) encodedAs(class string, encode func(*Delivery) []byte) (b []byte, kept int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, e := range d.encoded {
 		if e.class == class {
-			return e.bytes
+			return e.bytes, 0
 		}
 	}
-	b := encode(d)
-	if len(d.encoded) < maxEncodings {
-		d.encoded = append(d.encoded, encoding{class, b})
+	b = encode(d)
+	if len(d.encoded) == maxEncodings {
+		return b, 0
 	}
-	return b
+	d.encoded = append(d.encoded, encoding{class, b})
+	return b, cap(b)
 }
 
 // Done says that one receiver has written the delivery, or never will. Each
 // receiver calls it once; for a nil delivery it does nothing.
 func (d *Delivery) Done() {
-	if d != nil && d.fanout != nil {
-		d.fanout.done()
+	d.Receipt().Done()
+}
+
+// Receipt is what a receiver needs to call Done and to count: whoever writes for
+// long does not keep the events meanwhile.
+type Receipt struct {
+	Events int
+	fanout *fanout
+}
+
+// Receipt returns the delivery's, an empty one for nil.
+func (d *Delivery) Receipt() Receipt {
+	if d == nil {
+		return Receipt{}
+	}
+	return Receipt{len(d.Events), d.fanout}
+}
+
+// Done is the delivery's.
+func (r Receipt) Done() {
+	if r.fanout != nil {
+		r.fanout.done()
 	}
 }
 

@@ -63,7 +63,7 @@ func (h *Hub) shareLocked(ch *channel, events []*Event) *Delivery {
 		ch.sharing = true
 		h.sharing = append(h.livingLocked(h.sharing), ch)
 	}
-	return ch.sharedDelivery(events, h.epoch)
+	return ch.sharedDelivery(events, h.epoch, h.shelf)
 }
 
 // livingLocked takes the channels out of a list that are forgotten, when they are
@@ -190,10 +190,9 @@ func (h *Hub) sweepListsLocked(now time.Time) {
 		h.trimLocked(ch)
 		h.settleLocked(ch)
 	}
-	for _, ch := range h.sharing {
-		ch.shared, ch.sharing = nil, false
+	if len(h.sharing) > 0 {
+		h.unshareLocked()
 	}
-	h.sharing = nil
 	for front := h.idle.Front(); front != nil; front = h.idle.Front() {
 		ch := front.Value.(*channel)
 		if now.Sub(ch.idleSince) < idleKeep {

@@ -65,6 +65,12 @@ type Hub struct {
 	opened, delivered uint64
 	published         map[string]uint64
 
+	// flights is what is on its way to readers, arriving what is from publishers.
+	flights                 flights
+	arriving, arrivingLimit atomic.Int64
+	// shelf counts what the deliveries keep that are shared.
+	shelf *shelf
+
 	// dropped is what a log that keeps the history has to be told; nil where none
 	// does.
 	dropped *Dropped
@@ -98,8 +104,9 @@ func New(c Config) (*Hub, error) {
 		log: c.Log, clock: c.Clock, onDone: c.OnFanout, limits: c.Limits, ended: make(chan struct{}),
 		channels: make(map[string]*channel), subs: make(map[*Sub]struct{}),
 		idle: list.New(), spare: list.New(), published: make(map[string]uint64),
-		begins: make(chan struct{}),
+		begins: make(chan struct{}), flights: newFlights(),
 	}
+	h.setFlightsLocked() // nobody else has it yet
 	if !c.Waits {
 		h.Begin()
 	}
@@ -128,6 +135,7 @@ func (h *Hub) SetLimits(l Limits) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.limits = l
+	h.setFlightsLocked()
 	for _, ch := range h.channels {
 		h.trimLocked(ch)
 		h.settleLocked(ch)

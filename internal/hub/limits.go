@@ -25,6 +25,9 @@ type Limits struct {
 	// Holds is how many subscriptions there may be at once. All together may be in
 	// ten times as many channels.
 	Holds int
+	// InFlightBytes bounds what is on its way to readers and from publishers. One
+	// answer may always be.
+	InFlightBytes int64
 	// EventBytes is the largest data of an event.
 	EventBytes int
 }
@@ -44,6 +47,7 @@ func DefaultLimits() Limits {
 		Channels:       100_000,
 		ChannelsPerSub: 1_000,
 		Holds:          100_000,
+		InFlightBytes:  64 << 20,
 		EventBytes:     1 << 20,
 	}
 }
@@ -71,6 +75,8 @@ var (
 	ErrTooManyHolds = errors.New("too many held requests")
 	// ErrTooManyNames: a request names more than Limits.ChannelsPerSub.
 	ErrTooManyNames = errors.New("too many channels in one request")
+	// ErrTooMuch: more is being published at once than Limits.InFlightBytes allow.
+	ErrTooMuch = errors.New("too much is being published at once")
 	// ErrTooLarge: an event's data is over Limits.EventBytes.
 	ErrTooLarge = errors.New("event too large")
 )

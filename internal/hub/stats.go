@@ -21,7 +21,9 @@ type Stats struct {
 	Channels     int
 	Holds        int
 	HistoryBytes int64
-	Events       int
+	// InFlight is how many bytes are on their way to readers and from publishers.
+	InFlight int64
+	Events   int
 	// Opened are the subscriptions, Delivered the deliveries given to them.
 	Opened, Delivered uint64
 	// Published are the events by source.
@@ -35,7 +37,7 @@ func (h *Hub) Stats() Stats {
 	return Stats{
 		Cursor:   Cursor{h.epoch, h.head},
 		Channels: len(h.channels) - h.idle.Len(),
-		Holds:    len(h.subs), HistoryBytes: h.bytes, Events: h.live,
+		Holds:    len(h.subs), HistoryBytes: h.bytes, Events: h.live, InFlight: h.inFlight(),
 		Opened: h.opened, Delivered: h.delivered,
 		Published: maps.Clone(h.published),
 	}

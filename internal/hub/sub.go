@@ -156,7 +156,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 	if h.closed {
 		return nil, ErrClosed
 	}
-	if len(h.subs) >= h.limits.Holds {
+	if len(h.subs)+int(h.flights.readers.Load()) >= h.limits.Holds {
 		return nil, tooMany(ErrTooManyHolds, h.limits.Holds, "raise max_holds")
 	}
 	if most := h.limits.follows(); h.follows+len(c.Channels) > most {

@@ -3,6 +3,7 @@ package park
 import (
 	"crypto/tls"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -47,6 +48,8 @@ type Conn struct {
 	talks, ended bool
 	// rung: the connection is in the loop's list of those.
 	rung atomic.Bool
+	// severed: what is being written is to fail.
+	severed atomic.Bool
 	// early is what was read of it.
 	early *[]byte
 	// trial is the request that is being served.
@@ -103,39 +106,59 @@ func (c *Conn) Ring() {
 	}
 }
 
-// Write sends b, which must not change any more. Flushed or Lost follows.
-func (c *Conn) Write(b []byte) {
+// Write sends the pieces, which must not change any more. Flushed or Lost follows.
+// It reports whether that takes time.
+func (c *Conn) Write(pieces ...[]byte) (takes bool) {
 	if c.busy || c.state != held {
 		panic("park: a write before the last was over")
 	}
-	n, err := c.try(b)
-	switch {
-	case err != nil:
-		c.failed = true
-	case n == len(b):
-		c.wrote = true
-	case c.own && (c.materialize() != nil || c.loop.watch.add(c) != nil):
-		c.failed = true
-	default:
-		c.busy = true
-		go c.finish(b[n:])
+	for i, b := range pieces {
+		n, err := c.try(b)
+		switch {
+		case err != nil:
+			c.failed = true
+		case n == len(b):
+			continue
+		case c.own && (c.materialize() != nil || c.loop.watch.add(c) != nil):
+			c.failed = true
+		default:
+			c.busy = true
+			go c.finish(append([][]byte{b[n:]}, pieces[i+1:]...))
+		}
+		return c.busy
 	}
+	c.wrote = true
+	return false
 }
 
-// finish writes to a client that reads more slowly than we write, piece by piece:
+// finish writes to a client that reads more slowly than we write, part by part:
 // one that goes on reading has its time for each.
-func (c *Conn) finish(b []byte) {
+func (c *Conn) finish(pieces [][]byte) {
 	var err error
-	for len(b) > 0 && err == nil {
-		n := min(len(b), maxPiece)
-		_ = c.net.SetWriteDeadline(time.Now().Add(c.loop.lot.writeTimeout))
-		_, err = c.net.Write(b[:n])
-		b = b[n:]
+	for _, b := range pieces {
+		for len(b) > 0 && err == nil {
+			n := min(len(b), maxPiece)
+			_ = c.net.SetWriteDeadline(time.Now().Add(c.loop.lot.writeTimeout))
+			if c.severed.Load() { // Sever may have been before
+				err = os.ErrDeadlineExceeded
+				break
+			}
+			_, err = c.net.Write(b[:n])
+			b = b[n:]
+		}
 	}
 	if err == nil {
 		err = c.net.SetWriteDeadline(time.Time{})
 	}
 	c.loop.tell(result{conn: c, what: writing, err: err})
+}
+
+// Sever has a Write that takes time fail soon, as if the client were slow. Another
+// goroutine may call it as long as the guest has not been told how the Write ended;
+// if it has succeeded all the same, the guest must end the connection.
+func (c *Conn) Sever() {
+	c.severed.Store(true)
+	_ = c.net.SetWriteDeadline(time.Unix(1, 0))
 }
 
 // maxPiece is how much a client must read in WriteTimeout.
