@@ -8,13 +8,16 @@ import (
 	"runtime/debug"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
 // shakeAside has the TLS handshake of a new connection done by a goroutine of its
 // own. It needs a stack twice as large as all that comes after it, and the
 // connection's goroutine, which is there as long as an HTTP/2 connection is, would
-// keep that. It is for [caddyhttp.Server.RegisterConnContext].
+// keep that. And what the kernel keeps for the connection is bounded. It is for [caddyhttp.Server.RegisterConnContext].
 func shakeAside(ctx context.Context, c net.Conn) context.Context {
+	park.Bound(c)
 	conn, ok := c.(*tls.Conn)
 	if !ok {
 		return ctx
