@@ -151,6 +151,8 @@ func TestMistakesInACaddyfileAreErrorsThatSayWhatToWrite(t *testing.T) {
 		{"global: size", "comet {\nmax_event big\n}", "respond ok", `"big" is no size; write one as in 512KiB or 64MiB`},
 		{"global: size zero", "comet {\nmax_history 0\n}", "respond ok", `"0" is no size`},
 		{"global: size beyond all", "comet {\nmax_event 5PiB\n}", "respond ok", `"5PiB" is no size`},
+		{"global: a total missing", "comet {\nmax_memory\n}", "respond ok", `max_memory takes one size, as in 64MiB`},
+		{"global: a count beyond all", "comet {\nmax_holds 1000000000\n}", "respond ok", `"1000000000" is no number from 1 up to 100000000`},
 		{"global: size missing", "comet {\nmax_event\n}", "respond ok", `max_event takes one size, as in 64MiB`},
 
 		// store

@@ -139,6 +139,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.Settings.check(); err != nil {
 		return err
 	}
+	if len(a.Hubs) == 0 {
+		if _, err := a.fitted(); err != nil {
+			return err
+		}
+	}
 	for name, config := range a.Hubs {
 		if err := checkHubName(name); err != nil {
 			return err
@@ -153,6 +158,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		use, err := a.use(name)
 		if err != nil {
 			return err
+		}
+		if _, err := use.settings.fitted(); err != nil {
+			return fmt.Errorf("hub %s: %w", name, err)
 		}
 		if err := a.watch(name, use, config.Watch); err != nil {
 			return err
@@ -197,6 +205,9 @@ func (a *App) serve(name string, settings Settings, watches []Watch) (*hubUse, e
 		*limit.set = or(limit.here, limit.earlier)
 	}
 	use.settings = use.limits.over(use.settings)
+	if _, err := use.settings.fitted(); err != nil {
+		return nil, fmt.Errorf("hub %s: %w", name, err)
+	}
 	if err := a.watch(name, use, watches); err != nil {
 		return nil, err
 	}

@@ -137,7 +137,22 @@ func (e endpoint) publish(w http.ResponseWriter, r *http.Request, channels []str
 		writeError(w, http.StatusRequestEntityTooLarge, tooLarge(limit))
 		return
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+	if total := e.hub.Limits().TotalBytes; int64(len(channels))*r.ContentLength > max(total, int64(limit)) {
+		writeError(w, http.StatusRequestEntityTooLarge, tooLargeTogether(len(channels), total))
+		return
+	}
+	freight := e.hub.Arriving()
+	defer freight.Close()
+	data, err := io.ReadAll(arriving{http.MaxBytesReader(w, r.Body, int64(limit)), &freight})
+	if int64(len(channels)*len(data)) > max(e.hub.Limits().TotalBytes, int64(limit)) {
+		writeError(w, http.StatusRequestEntityTooLarge, tooLargeTogether(len(channels), e.hub.Limits().TotalBytes))
+		return
+	}
+	if errors.Is(err, hub.ErrTooMuch) {
+		metrics().denied.WithLabelValues(e.hub.name, "limit").Inc()
+		writePublishError(w, err)
+		return
+	}
 	if err != nil {
 		var over *http.MaxBytesError
 		if errors.As(err, &over) {
@@ -178,6 +193,26 @@ func (e endpoint) publish(w http.ResponseWriter, r *http.Request, channels []str
 		return
 	}
 	writeJSON(w, http.StatusOK, answers)
+}
+
+// arriving counts what is read.
+type arriving struct {
+	io.Reader
+	freight *hub.Freight
+}
+
+func (a arriving) Read(b []byte) (int, error) {
+	n, err := a.Reader.Read(b)
+	if full := a.freight.Add(n); full != nil {
+		return 0, full
+	}
+	return n, err
+}
+
+// tooLargeTogether is for an event that would push out all history, and more: it
+// counts in each of its channels.
+func tooLargeTogether(channels int, limit int64) error {
+	return fmt.Errorf("the body is too large for %d channels: all that a hub keeps are %d bytes (max_history); publish a reference instead", channels, limit)
 }
 
 func tooLarge(limit int) error {
@@ -245,7 +280,7 @@ func publishStatus(header http.Header, err error) int {
 	case errors.Is(err, hub.ErrFull):
 		header.Set("Retry-After", "3")
 		return http.StatusInsufficientStorage
-	case errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed), isStoreError(err):
+	case errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrTooMuch), errors.Is(err, hub.ErrClosed), isStoreError(err):
 		header.Set("Retry-After", "3")
 		return http.StatusServiceUnavailable
 	}

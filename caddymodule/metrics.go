@@ -77,6 +77,7 @@ var (
 	deliveriesDesc = prometheus.NewDesc("caddy_comet_deliveries_total", "Deliveries given to held requests.", []string{"hub"}, nil)
 	channelsDesc   = prometheus.NewDesc("caddy_comet_channels", "Channels in use now.", []string{"hub"}, nil)
 	historyDesc    = prometheus.NewDesc("caddy_comet_history_bytes", "Size of all events kept.", []string{"hub"}, nil)
+	inFlightDesc   = prometheus.NewDesc("caddy_comet_in_flight_bytes", "What is on its way to readers and from publishers.", []string{"hub"}, nil)
 	watchesDesc    = prometheus.NewDesc("caddy_comet_watches", "File watches, by how they notice a change.", []string{"mode"}, nil)
 	commitsDesc    = prometheus.NewDesc("caddy_comet_store_commits_total", "Writes to the hub's store that succeeded.", []string{"hub"}, nil)
 	failuresDesc   = prometheus.NewDesc("caddy_comet_store_failures_total", "Writes to the hub's store that failed.", []string{"hub"}, nil)
@@ -86,7 +87,7 @@ var (
 )
 
 func (hubCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsDesc, deliveriesDesc, channelsDesc, historyDesc, commitsDesc, failuresDesc, storeBytesDesc, storeUpDesc, watchesDesc, overflowsDesc} {
+	for _, d := range []*prometheus.Desc{eventsDesc, deliveriesDesc, channelsDesc, historyDesc, inFlightDesc, commitsDesc, failuresDesc, storeBytesDesc, storeUpDesc, watchesDesc, overflowsDesc} {
 		ch <- d
 	}
 }
@@ -100,6 +101,7 @@ func (hubCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(deliveriesDesc, prometheus.CounterValue, float64(s.Delivered), h.name)
 		ch <- prometheus.MustNewConstMetric(channelsDesc, prometheus.GaugeValue, float64(s.Channels), h.name)
 		ch <- prometheus.MustNewConstMetric(historyDesc, prometheus.GaugeValue, float64(s.HistoryBytes), h.name)
+		ch <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(s.InFlight), h.name)
 	}
 	for _, h := range runningHubs() {
 		if s, ok := h.log.Stored(); ok {

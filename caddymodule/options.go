@@ -77,8 +77,8 @@ func number(v *int) option {
 			return err
 		}
 		n, err := strconv.Atoi(a[0])
-		if err != nil || n < 1 {
-			return d.Errf("%q is no number from 1 up", a[0])
+		if err != nil || n < 1 || n > maxCount {
+			return d.Errf("%q is no number from 1 up to %d", a[0], maxCount)
 		}
 		*v = n
 		return nil

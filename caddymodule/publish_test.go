@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -323,4 +325,51 @@ func outsideAddress(t *testing.T) string {
 	}
 	t.Skip("this machine has no address but loopback")
 	return ""
+}
+
+// TestWhatIsTooMuchToPublishIsRefused: data that is still arriving, and one event
+// for so many channels that nothing else would be kept. Once there is room again,
+// it is taken.
+func TestWhatIsTooMuchToPublishIsRefused(t *testing.T) {
+	const half = 8 << 10
+	s := start(t, "comet {\nmax_event 16KiB\nmax_in_flight 64KiB\nmax_history 32KiB\n}", simple)
+	h, _ := findHub(defaultHub)
+	door, body := "http://"+s.publish+"/", strings.Repeat("z", half+1)
+	slow, err := net.Dial("tcp", s.publish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	fmt.Fprintf(slow, "POST /slow HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", s.publish, half+1, body[:half])
+	eventually(t, "half of it is there", func() bool { return h.Stats().InFlight == half })
+
+	a := send(plain, "POST", door+"a", body)
+	a.wants(t, 503, "too much is being published at once: the limit is 16384 bytes; publish again in a moment, or raise max_in_flight")
+	if a.header.Get("Retry-After") != "3" {
+		t.Errorf("header %v", a.header)
+	}
+	send(plain, "POST", door+"a", body[:half]).wants(t, 200, "receivers")
+	fmt.Fprint(slow, "z")
+	if line, err := bufio.NewReader(slow).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
+		t.Errorf("got %q, %v", line, err)
+	}
+	send(plain, "POST", door+"a", body).wants(t, 200, "receivers")
+	eventually(t, "nothing is on its way", func() bool { return h.Stats().InFlight == 0 })
+
+	send(plain, "POST", door+"a,b,c,d", body[:half]).wants(t, 200, "receivers")
+	for _, chunked := range []bool{false, true} {
+		var r io.Reader = strings.NewReader(body)
+		if chunked {
+			r = io.MultiReader(r)
+		}
+		res, err := plain.Post(door+"a,b,c,d", "text/plain", r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if want := "the body is too large for 4 channels: all that a hub keeps are 32768 bytes (max_history); publish a reference instead"; res.StatusCode != 413 || !strings.Contains(string(b), want) {
+			t.Errorf("%d %s", res.StatusCode, b)
+		}
+	}
 }

@@ -21,7 +21,17 @@ type Settings struct {
 	// events go first. Default: 64 MiB.
 	MaxHistory int64 `json:"max_history,omitempty"`
 
-	// The largest data of one event, in bytes. Default: 1 MiB.
+	// How much may be on its way at once, in bytes: answers that readers have not
+	// taken yet, of which those that are longest on their way are cut for more, and
+	// what publishers send. At least four times MaxEvent. Default: 64 MiB.
+	MaxInFlight int64 `json:"max_in_flight,omitempty"`
+
+	// What the hub may take altogether, in bytes: MaxHistory and MaxInFlight, 1.5 KiB
+	// for each of MaxChannels and 72 KiB for each of MaxHolds. Which of them is not
+	// set gets its share of what the others leave. Default: 0, the sum of theirs.
+	MaxMemory int64 `json:"max_memory,omitempty"`
+
+	// The largest data of one event, in bytes. Default: 1 MiB, or what fits.
 	MaxEvent int `json:"max_event,omitempty"`
 
 	// How many requests may be held at once. Who comes then is told to come
@@ -68,6 +78,8 @@ type History struct {
 	Bytes int64 `json:"bytes,omitempty"`
 }
 
+func (h *History) age() time.Duration { return time.Duration(h.Age) }
+
 // storeOff is the store of a hub that has none.
 const storeOff = "off"
 
@@ -80,6 +92,8 @@ const (
 func (s Settings) over(base Settings) Settings {
 	s.History = s.History.over(base.History)
 	s.MaxHistory = or(s.MaxHistory, base.MaxHistory)
+	s.MaxInFlight = or(s.MaxInFlight, base.MaxInFlight)
+	s.MaxMemory = or(s.MaxMemory, base.MaxMemory)
 	s.MaxEvent = or(s.MaxEvent, base.MaxEvent)
 	s.MaxHolds = or(s.MaxHolds, base.MaxHolds)
 	s.MaxChannels = or(s.MaxChannels, base.MaxChannels)
@@ -122,13 +136,19 @@ func (s Settings) check() error {
 		name  string
 		value int64
 	}{
-		{"max_history", s.MaxHistory}, {"max_event", int64(s.MaxEvent)},
+		{"max_history", s.MaxHistory}, {"max_in_flight", s.MaxInFlight}, {"max_memory", s.MaxMemory}, {"max_event", int64(s.MaxEvent)},
 		{"max_holds", int64(s.MaxHolds)}, {"max_channels", int64(s.MaxChannels)},
 		{"hold", int64(s.Hold)}, {"heartbeat", int64(s.Heartbeat)}, {"lease", int64(s.Lease)},
 	} {
 		if n.value < 0 {
 			return fmt.Errorf("%s cannot be negative", n.name)
 		}
+	}
+	if n := max(s.MaxHolds, s.MaxChannels); n > maxCount {
+		return fmt.Errorf("%d are too many; %d holds or channels are the most", n, maxCount)
+	}
+	if n := max(s.MaxHistory, s.MaxInFlight, s.MaxMemory, int64(s.MaxEvent)); n > maxSize {
+		return fmt.Errorf("%d bytes are too many; 1TiB is the most", n)
 	}
 	if s.Hold != 0 && time.Duration(s.Hold) < time.Second {
 		return fmt.Errorf("hold %s: a poll must wait at least 1s, or clients ask without a pause", time.Duration(s.Hold))
@@ -142,18 +162,9 @@ func (s Settings) check() error {
 	return nil
 }
 
-// limits returns the hub's limits.
+// limits returns the hub's limits, of settings that fit.
 func (s Settings) limits() hub.Limits {
-	l := hub.DefaultLimits()
-	if h := s.History; h != nil {
-		l.HistoryCount = max(0, or(h.Count, l.HistoryCount))
-		l.HistoryAge = or(time.Duration(h.Age), l.HistoryAge)
-		l.HistoryBytes = or(h.Bytes, l.HistoryBytes)
-	}
-	l.TotalBytes = or(s.MaxHistory, l.TotalBytes)
-	l.EventBytes = or(s.MaxEvent, l.EventBytes)
-	l.Holds = or(s.MaxHolds, l.Holds)
-	l.Channels = or(s.MaxChannels, l.Channels)
+	l, _ := s.fitted()
 	return l
 }
 
@@ -184,6 +195,8 @@ const (
 	// data, and the number as the channel's name. So one that is set again and
 	// again takes no room of the others.
 	keepBytes = 320
+	// keepInFlight is more than enough for answers of some bytes.
+	keepInFlight = 1 << 20
 )
 
 // settings returns the settings of a hub for event variables; the rest is as in
@@ -205,5 +218,6 @@ func (k *Keep) settings(base Settings) (Settings, error) {
 	base.History = &History{Count: 1, Age: caddy.Duration(age), Bytes: keepBytes}
 	base.MaxChannels = count
 	base.MaxHistory = int64(count) * keepBytes
+	base.MaxMemory, base.MaxEvent, base.MaxInFlight = 0, 0, keepInFlight
 	return base, nil
 }

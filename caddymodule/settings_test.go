@@ -22,11 +22,11 @@ func TestSettingsAreTakenFromTheLevelAbove(t *testing.T) {
 		{name: "nothing is set", want: func(*hub.Limits) {}},
 		{
 			name: "all of it for all hubs",
-			app: Settings{History: &History{Count: 7, Age: minute, Bytes: 9}, MaxHistory: 10, MaxEvent: 11, MaxHolds: 12, MaxChannels: 13,
+			app: Settings{History: &History{Count: 7, Age: minute, Bytes: 9}, MaxHistory: 10, MaxInFlight: 14, MaxEvent: 11, MaxHolds: 12, MaxChannels: 13,
 				Hold: minute, Heartbeat: minute},
 			want: func(l *hub.Limits) {
 				l.HistoryCount, l.HistoryAge, l.HistoryBytes = 7, time.Minute, 9
-				l.TotalBytes, l.EventBytes, l.Holds, l.Channels = 10, 11, 12, 13
+				l.TotalBytes, l.EventBytes, l.Holds, l.Channels, l.InFlightBytes = 10, 11, 12, 13, 14
 			},
 			hold: time.Minute, heartbeat: time.Minute,
 		},

@@ -125,6 +125,13 @@ func TestValidateFindsMistakesInJSON(t *testing.T) {
 	for _, c := range []struct{ name, form, part, want string }{
 		{"an unknown field", app, `{"histroy":{}}`, `unknown field "histroy"`},
 		{"an unknown field of a handler", handler, `{"handler":"comet","max_hold":1}`, `unknown field "max_hold"`},
+		{"a negative total", app, `{"max_memory":-1}`, `max_memory cannot be negative`},
+		{"more holds than there can be", app, `{"max_holds":1000000000}`, `1000000000 are too many`},
+		{"more bytes than there can be", app, `{"max_in_flight":4611686018427387904}`, `4611686018427387904 bytes are too many; 1TiB is the most`},
+		{"a total that is too small", app, `{"max_memory":100000}`, `max_memory 98KiB is too small; write one as in 64MiB`},
+		{"a total that is too small for what is set", app, `{"max_memory":67108864,"max_history":33554432,"hubs":{"h":{"max_holds":1000}}}`, `hub h: max_memory 64MiB is too small for max_history 32MiB, max_holds 1000 (72KiB each, so 70MiB); raise it, or lower them or leave them out`},
+		{"an event that no history takes", app, `{"max_event":2097152,"max_history":1048576}`, `max_event 2.0MiB does not fit: max_history, which is 1.0MiB, must be as much, and max_in_flight, which is 64MiB, four times as much`},
+		{"an event that is too much at once", app, `{"max_event":33554432}`, `max_in_flight, which is 64MiB, four times as much`},
 		{"a negative size", app, `{"max_event":-1}`, `max_event cannot be negative`},
 		{"a negative number", app, `{"hubs":{"a":{"max_holds":-1}}}`, `hub a: max_holds cannot be negative`},
 		{"a negative age", app, `{"history":{"age":-5}}`, `history: age and bytes cannot be negative`},
