@@ -1,5 +1,5 @@
 # Two commands do everything on a Debian machine with Go: `make demo` and `make test`.
-.PHONY: build demo test check deps fuzz soak bench
+.PHONY: build demo test check deps client fuzz soak bench
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
@@ -15,7 +15,12 @@ demo:
 
 # What the demo and the tests need from Debian.
 deps:
-	integration/install.sh php apache nginx chromium tools
+	integration/install.sh php apache nginx chromium node tools
+
+# client/dist, which is part of the binary, from the library's sources.
+client:
+	integration/install.sh node
+	cd client && npm ci --no-audit --no-fund && node build.js dist
 
 # Every test, with the race detector, against the real php-fpm, Apache, nginx and browser: with held requests
 # parked, and once more without, for the same results.

@@ -233,6 +233,9 @@ func (c *Comet) beginAside(w http.ResponseWriter, r *http.Request) (held *heldRe
 // begin does all that is to be done before the request waits. It returns nil where
 // that was all.
 func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, error) {
+	if c.library(w, r) {
+		return nil, nil
+	}
 	ask, err := c.dialect.Read(r)
 	if errors.Is(err, dialect.ErrPass) {
 		return nil, err

@@ -13,6 +13,7 @@ declare -A packages=(
 	[apache]='apache2 libapache2-mod-php'
 	[nginx]='nginx-light libnginx-mod-nchan'
 	[chromium]='chromium'
+	[node]='nodejs npm'
 	[tools]='curl make shellcheck gcc libc6-dev systemd'
 )
 
@@ -37,11 +38,15 @@ for what in "$@"; do
 	fi
 done
 
+# Node by any other way serves as well; Debian's npm brings hundreds of packages.
+have() { [[ $1 =~ ^(nodejs|npm)$ ]] && command -v "${1/nodejs/node}" >/dev/null; }
+
 [[ -x /usr/bin/apt-get && -x /usr/bin/dpkg-query ]] ||
 	die "this is no Debian or Ubuntu (no apt-get). Install what corresponds to: ${wanted[*]}"
 
 missing=()
 for package in "${wanted[@]}"; do
+	have "$package" && continue
 	status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
 	[[ $status == installed ]] || missing+=("$package")
 done

@@ -137,7 +137,7 @@ func checkNativeName(name string) error {
 		return badRequest("the channel's name %s has %d bytes; the limit is %d", shorten(name), len(name), maxNativeName)
 	}
 	if strings.HasPrefix(name, "comet") && strings.HasSuffix(name, ".js") {
-		return &Error{http.StatusNotFound, "names like comet*.js are kept for the client library, which this version does not have yet"}
+		return &Error{http.StatusNotFound, "names like comet*.js are kept for the client library; there is comet.js, comet.esm.js and comet.legacy.js"}
 	}
 	for i, c := range []byte(name) {
 		switch {

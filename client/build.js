@@ -1,0 +1,29 @@
+// Builds the library into the directory that is named: node build.js dist
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const [out = join(here, 'dist')] = process.argv.slice(2);
+const banner = { js: '/* caddy-comet, Apache 2.0 */' };
+const common = { absWorkingDir: here, bundle: true, minify: true, banner, logLevel: 'warning' };
+
+mkdirSync(out, { recursive: true });
+// Browsers of 2018 and later; what is older has comet.legacy.js.
+await build({ ...common, entryPoints: ['src/global.ts'], outfile: join(out, 'comet.js'), format: 'iife', target: 'es2018' });
+await build({ ...common, entryPoints: ['src/comet.ts'], outfile: join(out, 'comet.esm.js'), format: 'esm', target: 'es2018' });
+await build({ ...common, entryPoints: ['src/legacy.js'], outfile: join(out, 'comet.legacy.js'), bundle: false, target: 'es5' });
+
+const types = mkdtempSync(join(tmpdir(), 'comet-types-'));
+try {
+	const tsc = join(here, 'node_modules/typescript/bin/tsc');
+	execFileSync(process.execPath, [tsc, '-p', here, '--declaration', '--emitDeclarationOnly', '--outDir', types], { stdio: 'inherit' });
+	for (const name of ['comet.d.ts', 'types.d.ts']) {
+		cpSync(join(types, name), join(out, name));
+	}
+} finally {
+	rmSync(types, { recursive: true });
+}

@@ -1,0 +1,3 @@
+import { comet } from './comet.js';
+
+(globalThis as any).comet = comet;
