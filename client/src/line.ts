@@ -43,6 +43,8 @@ interface Result {
  */
 export class Line {
 	readonly track = new Track();
+	/** The newest position that was heard. */
+	head: Position;
 	private readonly ways: Transport[];
 	private way = 0;
 	/** Whether this way has worked, and how often in a row it was no good since then. */
@@ -59,7 +61,12 @@ export class Line {
 	private resting = false;
 	private cut = (_why?: Trouble) => {};
 	private wake = () => {};
+	/** Says something on a connection that is there to listen, too. */
 	private talk?: (o: object) => void;
+	/** What is to be said there, and how often a channel is to be confirmed before it is live. */
+	private again: string[] = [];
+	private wanted: string[] = [];
+	private readonly unsure = new Map<string, number>();
 	private readonly key: string;
 
 	constructor(private readonly base: string, settings: Settings, private readonly sink: Sink) {
@@ -79,16 +86,37 @@ export class Line {
 		if (at.has(name) && (from === undefined || p === 'all' || reached(from, p))) {
 			return;
 		}
-		const again = live.delete(name);
+		if (live.delete(name)) {
+			this.again.push(name);
+		}
 		at.set(name, from);
 		if (!this.talk) {
 			this.anew();
-			return;
+		} else if (this.wanted.push(name) === 1) {
+			void Promise.resolve().then(() => this.subscribe());
 		}
-		if (again) {
-			this.talk({ unsubscribe: [name] });
+	}
+
+	/** Says what is wanted besides, for all that is wanted in one go. */
+	private subscribe() {
+		const { at } = this.track;
+		const say = this.talk || (() => {});
+		const known = this.wanted.filter((name) => at.get(name));
+		const fresh = this.wanted.filter((name) => at.has(name) && !at.get(name));
+		if (this.again[0]) {
+			say({ unsubscribe: this.again });
 		}
-		this.talk({ subscribe: [name], since: from || 'now' });
+		if (known[0]) {
+			say({ subscribe: known, since: least(known.map((name) => at.get(name))) });
+		}
+		if (fresh[0]) {
+			say({ subscribe: fresh, since: 'now' });
+		}
+		for (const name of [...known, ...fresh]) {
+			this.unsure.set(name, (this.unsure.get(name) || 0) + 1);
+		}
+		this.again = [];
+		this.wanted = [];
 	}
 
 	remove(name: string): void {
@@ -250,6 +278,9 @@ export class Line {
 			this.cut = (error) => end(error ? { error } : { cut: true });
 			// All follow their positions, from which this connection begins.
 			this.track.live = new Set(this.track.at.keys());
+			this.again = [];
+			this.wanted = [];
+			this.unsure.clear();
 			work((m) => {
 				if (over) {
 					return;
@@ -268,12 +299,17 @@ export class Line {
 	private hear(m: Message) {
 		const { track, sink } = this;
 		for (const name of m.subscribed || []) {
-			if (track.at.has(name)) {
+			const more = (this.unsure.get(name) || 1) - 1;
+			this.unsure.set(name, more);
+			if (!more && track.at.has(name) && !this.wanted.includes(name)) {
 				track.live.add(name);
 			}
 		}
 		if (!isCursor(m.cursor) || (m.unsubscribed && !m.subscribed)) {
 			return;
+		}
+		if (!reached(this.head, m.cursor)) {
+			this.head = m.cursor;
 		}
 		m = { ...m, channels: m.channel ? undefined : m.subscribed || m.channels || [...track.live] };
 		// A gap is of other people's positions, too.

@@ -37,7 +37,9 @@ class Party {
 		had?.forEach((name) => this.drop(name));
 		this.hidden[hidden ? 'add' : 'delete'](who);
 		this.look();
-		return fresh.map(([name, from]) => [name, from || this.line.track.at.get(name)]);
+		// Now is behind all that was heard, though the channel may be at an older position for somebody else.
+		const { track, head } = this.line;
+		return fresh.map(([name, from]) => [name, from || (track.at.get(name) && head)]);
 	}
 
 	leave(who: string): void {
@@ -205,6 +207,8 @@ export function shared(key: string, page: Page, connect: (sink: Sink) => Line, p
 		if (party) {
 			party.close();
 			party = leader = undefined;
+			heard = Date.now();
+			page.track.live.clear();
 			queue.abort();
 			queue = new AbortController();
 		}
@@ -226,6 +230,7 @@ export function shared(key: string, page: Page, connect: (sink: Sink) => Line, p
 			// We were robbed of it, or are closed.
 			if (party === mine) {
 				depose();
+				want();
 			}
 			if (!over.signal.aborted) {
 				await elect();

@@ -18,7 +18,8 @@ export class World {
 
 	constructor() {
 		const world = this;
-		Math.random = () => 0.5;
+		let seed = 4711;
+		Math.random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
 		Date.now = () => world.now;
 		globalThis.setTimeout = (f, ms = 0) => world.timer(f, ms);
 		globalThis.setInterval = (f, ms) => world.timer(f, ms, ms);
