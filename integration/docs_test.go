@@ -90,7 +90,7 @@ func TestEveryDocumentedSnippetIsSound(t *testing.T) {
 				check(t, "", find(t, "php"), "-l", file)
 			case "sh":
 				check(t, s.text, "bash", "-n")
-			case "js", "http", "apache", "nginx", "conf":
+			case "js", "html", "http", "apache", "nginx", "conf":
 				// No program here reads it alone: a test runs it, by its name.
 				if s.name == "" {
 					t.Errorf("a snippet for %s needs a name, and a test that runs it", s.language)

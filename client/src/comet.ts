@@ -71,7 +71,7 @@ export function comet(url = '/comet', options: Options = {}): Comet {
 	/** Joins the others, or leaves them while the page is stopped. */
 	function join() {
 		if (!upstream && !over) {
-			upstream = share && canShare() ? shared('comet ' + base, member, connect, pause) : alone(member, connect, pause);
+			upstream = share && canShare() ? shared('comet 1 ' + base, member, connect, pause) : alone(member, connect, pause);
 			upstream.want();
 		}
 	}

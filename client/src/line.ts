@@ -65,7 +65,7 @@ export class Line {
 	private talk?: (o: object) => void;
 	/** What is to be said there, and how often a channel is to be confirmed before it is live. */
 	private again: string[] = [];
-	private wanted: string[] = [];
+	private readonly wanted = new Set<string>();
 	private readonly unsure = new Map<string, number>();
 	private readonly key: string;
 
@@ -92,7 +92,7 @@ export class Line {
 		at.set(name, from);
 		if (!this.talk) {
 			this.anew();
-		} else if (this.wanted.push(name) === 1) {
+		} else if (this.wanted.add(name).size === 1) {
 			void Promise.resolve().then(() => this.subscribe());
 		}
 	}
@@ -101,8 +101,8 @@ export class Line {
 	private subscribe() {
 		const { at } = this.track;
 		const say = this.talk || (() => {});
-		const known = this.wanted.filter((name) => at.get(name));
-		const fresh = this.wanted.filter((name) => at.has(name) && !at.get(name));
+		const known = [...this.wanted].filter((name) => at.get(name));
+		const fresh = [...this.wanted].filter((name) => at.has(name) && !at.get(name));
 		if (this.again[0]) {
 			say({ unsubscribe: this.again });
 		}
@@ -116,7 +116,7 @@ export class Line {
 			this.unsure.set(name, (this.unsure.get(name) || 0) + 1);
 		}
 		this.again = [];
-		this.wanted = [];
+		this.wanted.clear();
 	}
 
 	remove(name: string): void {
@@ -279,7 +279,7 @@ export class Line {
 			// All follow their positions, from which this connection begins.
 			this.track.live = new Set(this.track.at.keys());
 			this.again = [];
-			this.wanted = [];
+			this.wanted.clear();
 			this.unsure.clear();
 			work((m) => {
 				if (over) {
@@ -301,7 +301,7 @@ export class Line {
 		for (const name of m.subscribed || []) {
 			const more = (this.unsure.get(name) || 1) - 1;
 			this.unsure.set(name, more);
-			if (!more && track.at.has(name) && !this.wanted.includes(name)) {
+			if (!more && track.at.has(name) && !this.wanted.has(name)) {
 				track.live.add(name);
 			}
 		}

@@ -139,6 +139,19 @@ for (const transport of every) {
 		assert.deepEqual([p.data(), again.data()], [[2, 3, 4], [4]]);
 	});
 
+	test(`${transport}: channels that begin in different places, and one in a history that is gone`, async () => {
+		const w = world();
+		for (let i = 1; i < 7; i++) w.hub.publish('abc'[i % 3], i);
+		const p = page({ transports: [transport], since: { a: 'k3f9.5', b: 'k3f9.0', c: 'old0.9', d: 'k3f9.2' } }, 'a', 'b', 'd', 'c');
+		w.hub.publish('d', 7);
+		await w.pass(5e3);
+		w.hub.publish('c', 8);
+		await w.pass(100);
+		assert.deepEqual(p.got.filter((e) => e.channel !== 'c').map((e) => e.data), [1, 4, 6, 7]);
+		assert.deepEqual(p.gaps.map((g) => g.channels), [['c']]);
+		assert.equal(p.data().at(-1), 8);
+	});
+
 	test(`${transport}: a good-bye is obeyed`, async () => {
 		const w = world();
 		const p = page({ transports: [transport] }, 'a');
@@ -216,6 +229,7 @@ const wrong = {
 	nothing: 'down',
 	'a bad gateway': () => new Response('<h1>502</h1>', { status: 502, headers: { 'Content-Type': 'text/html' } }),
 	'a login': () => new Response('<form>{"cursor":"k3f9.9","events":[]}</form>', { headers: { 'Content-Type': 'text/html' } }),
+	'a page that reads like an event': () => new Response('{"cursor":"k3f9.9","events":[],"channel":"a","data":"evil"}\n', { headers: { 'Content-Type': 'text/html' } }),
 	'half an answer': () => new Response('{"cursor":"k3f9.9","events":[{"chan', { headers: { 'Content-Type': 'application/json' } }),
 	'other JSON': () => new Response('{"cursor":7,"events":{}}', { headers: { 'Content-Type': 'application/json' } }),
 	'events that are none': () => new Response('{"cursor":"k3f9.9","events":["a",{"channel":"a","data":"evil"}]}', { headers: { 'Content-Type': 'application/json' } }),
@@ -422,10 +436,10 @@ test('sequences with more digits than a number has are told apart', async () => 
 		const at = BigInt((since || '').split('.')[1] || 0);
 		return { events: at ? this.events.filter((e) => BigInt(e.cursor.split('.')[1]) > at) : [], gap: false };
 	};
-	const p = page({ transports: ['poll'] }, 'a');
+	const p = page({ transports: ['stream'] }, 'a', 'b');
 	for (let i = 0; i < 30; i++) {
-		await w.pass(i % 3 ? 10 : 200);
-		w.hub.publish('a', i);
+		await w.pass(i % 3 ? 10 : 2000);
+		w.hub.publish('aab'[i % 3], i);
 		if (i % 5 === 0) w.cut();
 	}
 	await w.pass(5e3);
