@@ -63,10 +63,9 @@ export class Line {
 	private wake = () => {};
 	/** Says something on a connection that is there to listen, too. */
 	private talk?: (o: object) => void;
-	/** What is to be said there, and how often a channel is to be confirmed before it is live. */
-	private again: string[] = [];
+	/** What is to be said there, and what it has been of. */
 	private readonly wanted = new Set<string>();
-	private readonly unsure = new Map<string, number>();
+	private readonly used = new Set<string>();
 	private readonly key: string;
 
 	constructor(private readonly base: string, settings: Settings, private readonly sink: Sink) {
@@ -86,11 +85,10 @@ export class Line {
 		if (at.has(name) && (from === undefined || p === 'all' || reached(from, p))) {
 			return;
 		}
-		if (live.delete(name)) {
-			this.again.push(name);
-		}
+		live.delete(name);
 		at.set(name, from);
-		if (!this.talk) {
+		// What is on its way of a channel that this connection has followed would be taken for what follows the position.
+		if (!this.talk || this.used.has(name)) {
 			this.anew();
 		} else if (this.wanted.add(name).size === 1) {
 			void Promise.resolve().then(() => this.subscribe());
@@ -103,19 +101,13 @@ export class Line {
 		const say = this.talk || (() => {});
 		const known = [...this.wanted].filter((name) => at.get(name));
 		const fresh = [...this.wanted].filter((name) => at.has(name) && !at.get(name));
-		if (this.again[0]) {
-			say({ unsubscribe: this.again });
-		}
 		if (known[0]) {
 			say({ subscribe: known, since: least(known.map((name) => at.get(name))) });
 		}
 		if (fresh[0]) {
 			say({ subscribe: fresh, since: 'now' });
 		}
-		for (const name of [...known, ...fresh]) {
-			this.unsure.set(name, (this.unsure.get(name) || 0) + 1);
-		}
-		this.again = [];
+		this.wanted.forEach((name) => this.used.add(name));
 		this.wanted.clear();
 	}
 
@@ -278,9 +270,9 @@ export class Line {
 			this.cut = (error) => end(error ? { error } : { cut: true });
 			// All follow their positions, from which this connection begins.
 			this.track.live = new Set(this.track.at.keys());
-			this.again = [];
 			this.wanted.clear();
-			this.unsure.clear();
+			this.used.clear();
+			this.track.live.forEach((name) => this.used.add(name));
 			work((m) => {
 				if (over) {
 					return;
@@ -299,9 +291,7 @@ export class Line {
 	private hear(m: Message) {
 		const { track, sink } = this;
 		for (const name of m.subscribed || []) {
-			const more = (this.unsure.get(name) || 1) - 1;
-			this.unsure.set(name, more);
-			if (!more && track.at.has(name) && !this.wanted.has(name)) {
+			if (track.at.has(name)) {
 				track.live.add(name);
 			}
 		}

@@ -353,6 +353,12 @@ test('a channel is left with its last handler', async () => {
 	w.hub.publish('b', 2);
 	await w.pass(100);
 	assert.deepEqual(p.data(), [1, 1, 1, 2, 2]);
+	const last = p.c.on('c', () => {});
+	await w.pass(100);
+	assert.deepEqual(w.log.at(-1).channels, ['a', 'b', 'c']);
+	last();
+	await w.pass(100);
+	assert.deepEqual(w.log.at(-1).channels, ['a', 'b']);
 	const only = comet('/comet', { transports: ['stream'] });
 	open.push(only);
 	only.on('c', () => {})();

@@ -162,6 +162,21 @@ test('a leader whose page is stopped is replaced, and is one of the others when 
 	assert.deepEqual(w.kinds(), ['websocket']);
 });
 
+test('what only a tab that crashed has followed is followed no more', async () => {
+	const w = world();
+	const a = tab({ transports: ['sse'] }, 'x');
+	tab({ transports: ['sse'] }, 'x', 'y');
+	await w.pass(500);
+	assert.deepEqual(w.log.at(-1).channels, ['x', 'y']);
+	[...w.posts][1].frozen = true;
+	w.locks.free([...w.locks.held.keys()].filter((name) => name.split(' ').length > 3)[1]);
+	await w.pass(500);
+	assert.deepEqual(w.log.at(-1).channels, ['x']);
+	w.hub.publish('x', 1);
+	await w.pass(10);
+	assert.deepEqual(a.got, [1]);
+});
+
 test('a leader that is only quiet is left alone', async () => {
 	const w = world();
 	const a = tab({}, 'x'), b = tab({}, 'x');

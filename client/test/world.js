@@ -290,7 +290,7 @@ export class Hub {
 		return held;
 	}
 	stream({ channels, since, beat }, send, timer) {
-		const names = new Set(channels);
+		const names = new Set(channels), followed = new Set(channels);
 		const back = (channels, since) => {
 			const { events, gap } = this.after(channels, since);
 			if (gap) send({ cursor: events.length ? this.cursor(+events[0].cursor.split('.')[1] - 1) : this.cursor(), gap });
@@ -309,6 +309,9 @@ export class Hub {
 					const { events, gap } = this.after(more, since);
 					const from = since === 'now' || gap ? this.cursor() : since === 'all' ? this.cursor(0) : since;
 					send({ subscribed: subscribe, cursor: gap && events.length ? this.cursor(0) : from, ...(gap && { gap }) });
+					// What was being sent when its channel was left is sent all the same.
+					this.events.filter((e) => more.includes(e.channel) && followed.has(e.channel)).slice(-1).forEach(send);
+					more.forEach((n) => followed.add(n));
 					events.forEach(send);
 				}
 			},
@@ -354,6 +357,11 @@ class Locks {
 			}
 			queueMicrotask(() => this.next(name));
 		});
+	}
+	/** The holder's page crashes. */
+	free(name) {
+		this.held.delete(name);
+		this.next(name);
 	}
 	next(name) {
 		const i = this.waiting.findIndex((a) => a.name === name);
