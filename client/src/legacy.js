@@ -292,4 +292,4 @@
 	}
 
 	scope.comet = comet;
-})(typeof self !== 'undefined' ? self : this);
+})(self);

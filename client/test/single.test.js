@@ -142,7 +142,7 @@ for (const transport of every) {
 	test(`${transport}: channels that begin in different places, and one in a history that is gone`, async () => {
 		const w = world();
 		for (let i = 1; i < 7; i++) w.hub.publish('abc'[i % 3], i);
-		const p = page({ transports: [transport], since: { a: 'k3f9.5', b: 'k3f9.0', c: 'old0.9', d: 'k3f9.2' } }, 'a', 'b', 'd', 'c');
+		const p = page({ transports: [transport], since: { a: 'k3f9.5', b: 'k3f9.0', c: 'old0.9', d: 'k3f9.2' } }, 'c', 'a', 'b', 'd');
 		w.hub.publish('d', 7);
 		await w.pass(5e3);
 		w.hub.publish('c', 8);
