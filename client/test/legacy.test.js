@@ -88,13 +88,42 @@ test('positions, gaps and channels that come later', async () => {
 	assert.deepEqual([p.gaps.at(-1), p.c.since.a], ['a,b,late', 'm000.0']);
 });
 
+test('channels that begin in different places, a gap, and a cut before the first event', async () => {
+	const w = new World();
+	for (let i = 1; i < 5; i++) w.hub.publish('ab'[i % 2], i);
+	const p = page({ since: { a: 'k3f9.3', b: 'k3f9.0' } }, 'a', 'b');
+	const now = page({}, 'b');
+	await w.pass(100);
+	assert.deepEqual(p.got, [1, 3, 4]);
+	w.cut();
+	w.hub.publish('b', 5);
+	await w.pass(5e3);
+	assert.deepEqual([p.got, now.got, p.gaps], [[1, 3, 4, 5], [5], []]);
+	w.cut();
+	w.hub.publish('b', 'lost');
+	w.hub.forget();
+	await w.pass(5e3);
+	w.hub.publish('b', 6);
+	await w.pass(100);
+	assert.deepEqual([p.got, p.gaps, now.gaps], [[1, 3, 4, 5, 6], ['a,b'], ['b']]);
+});
+
+test('Retry-After is obeyed', async () => {
+	const w = new World();
+	page({}, 'a');
+	w.fate.poll = () => new Response('full', { status: 503, headers: { 'Retry-After': '120' } });
+	await w.pass(119e3);
+	assert.equal(w.log.length, 1);
+	await w.pass(60e3);
+	assert.equal(w.log.length, 2);
+});
+
 for (const [name, fate] of Object.entries({
 	nothing: 'down',
 	'a login': () => new Response('<form>', { headers: { 'Content-Type': 'text/html' } }),
 	'half an answer': () => new Response('{"cursor":"k3f9.9","events":[{"chan'),
 	'events that are none': () => new Response('{"cursor":"k3f9.9","events":["a",{"channel":"a","data":"evil"}]}'),
 	'the same at once, again and again': () => new Response('{"cursor":"k3f9.1","events":[]}'),
-	'a refusal': () => new Response('full', { status: 503, headers: { 'Retry-After': '15' } }),
 })) {
 	test(`${name} for ten minutes is survived at leisure`, async () => {
 		const w = new World();

@@ -177,6 +177,26 @@ test('what only a tab that crashed has followed is followed no more', async () =
 	assert.deepEqual(a.got, [1]);
 });
 
+test('an answer to what a tab no longer wants is no answer to what it wants', async () => {
+	const w = world();
+	w.delay = 5;
+	tab({ transports: ['sse'] }, 'x');
+	const b = tab({ transports: ['sse'] }, 'other');
+	await w.pass(500);
+	const since = w.hub.cursor();
+	for (let i = 0; i < 5; i++) w.hub.publish('x', i);
+	await w.pass(100);
+	const got = [];
+	const off = b.c.on('x', (e) => got.push(e.data));
+	await w.pass(7);
+	off();
+	b.c.on('x', (e) => got.push(e.data), since);
+	await w.pass(4);
+	w.hub.publish('x', 5); // the answer to the first is there, the second not yet with the leader
+	await w.pass(1e3);
+	assert.deepEqual(got, numbers(6));
+});
+
 test('a leader that is only quiet is left alone', async () => {
 	const w = world();
 	const a = tab({}, 'x'), b = tab({}, 'x');

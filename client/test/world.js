@@ -15,6 +15,7 @@ export class World {
 	locks = new Locks();
 	target = new EventTarget();
 	live = new Set(); // open connections
+	delay = 0; // how long letters between pages take
 
 	constructor() {
 		const world = this;
@@ -63,7 +64,8 @@ export class World {
 				for (const other of world.posts) {
 					if (other !== this && other.name === this.name) {
 						const copy = structuredClone(data);
-						queueMicrotask(() => !other.frozen && other.onmessage?.({ data: copy }));
+						const deliver = () => !other.frozen && other.onmessage?.({ data: copy });
+						world.delay ? world.timer(deliver, world.delay) : queueMicrotask(deliver);
 					}
 				}
 			}
