@@ -91,8 +91,8 @@ func (w websocket) Hear(message []byte) (leave, join []string, since hub.Since, 
 
 // Joined is {"subscribed":["a"],"cursor":"k3f9.42"}: from there on the channels are
 // followed.
-func (websocket) Joined(channels []string, at hub.Cursor, gap bool) []byte {
-	return appendChange("subscribed", channels, at, gap)
+func (websocket) Joined(j hub.Joined) []byte {
+	return appendChange("subscribed", j.Channels, j.At, j.Gap)
 }
 
 // Left is {"unsubscribed":["a"],"cursor":"k3f9.42"}.

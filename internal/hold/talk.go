@@ -17,9 +17,8 @@ type Talk interface {
 	// then those to join, from where on. The error is told the client, whose connection
 	// ends with it.
 	Hear(message []byte) (leave, join []string, since hub.Since, err error)
-	// Joined answers that the channels are followed, from behind a position, which a
-	// gap may be ahead of; Left that they are no more.
-	Joined(channels []string, at hub.Cursor, gap bool) []byte
+	// Joined answers that channels are followed; Left that they are no more.
+	Joined(hub.Joined) []byte
 	Left(channels []string, at hub.Cursor) []byte
 }
 
@@ -34,8 +33,9 @@ type talk struct {
 	void <-chan struct{}
 	// quiet is how often the client was asked for a sign of life since it gave one.
 	quiet int
-	// reply is what to say next.
+	// reply is what to say next, of which ahead is a part.
 	reply []byte
+	ahead *hub.Delivery
 	pong  []byte
 }
 
@@ -69,15 +69,16 @@ func (t *talk) heard(b []byte) {
 	if t.pong != nil { // to the last of several pings (RFC 6455 section 5.5.3)
 		reply = appendFrame(reply, ws.NewPongFrame(t.pong))
 	}
-	t.reply, t.pong = nil, nil
+	d := t.ahead
+	t.reply, t.ahead, t.pong = nil, nil, nil
 	var end *closing
 	switch {
 	case errors.As(err, &end):
 		t.report.Outcome = end.outcome
 		t.leave()
-		t.send(nil, appendClose(reply, end.code, end.reason), true)
+		t.send(d, appendClose(reply, end.code, end.reason), true)
 	case len(reply) > 0:
-		t.send(nil, reply, false)
+		t.send(d, reply, false)
 	}
 }
 
@@ -94,19 +95,20 @@ func (t *talk) message(b []byte) error {
 	default:
 	}
 	if d, _ := t.rest(); d != nil {
-		t.inbox.Store(d)
+		// It is of the channels as they were, so it goes ahead of the answer.
+		t.reply = append(t.reply, t.encoded(d)...)
+		t.ahead = d
 	}
-	var at hub.Cursor
 	if len(leave) > 0 {
 		if err = t.sub.Leave(leave); err == nil {
-			_, at = t.sub.Rest()
+			_, at := t.sub.Rest()
 			t.reply = t.talk.messages(t.reply, t.talk.Left(leave, at))
 		}
 	}
 	if len(join) > 0 && err == nil {
-		var gap bool
-		if at, gap, err = t.sub.Join(join, since); err == nil {
-			t.reply = t.talk.messages(t.reply, t.talk.Joined(join, at, gap))
+		var j hub.Joined
+		if j, err = t.sub.Join(join, since); err == nil {
+			t.reply = t.talk.messages(t.reply, t.talk.Joined(j))
 		}
 	}
 	switch {

@@ -162,8 +162,8 @@ func TestATalkerThatFallsSilentIsGone(t *testing.T) {
 	})
 }
 
-// An event that came just before is not lost when the channels change, and the answer
-// is ahead of what there is to catch up with.
+// An event that came just before is not lost when the channels change, and is ahead of
+// the answer: a client that begins a channel anew takes what follows that for newer.
 func TestChannelsChangeWhileAnEventComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := converse(t)
@@ -178,10 +178,10 @@ func TestChannelsChangeWhileAnEventComes(t *testing.T) {
 		c.settle()
 		got := strings.Join(c.hears(), "\n")
 		var at []int
-		for _, part := range []string{`{"unsubscribed":["a"],`, `{"subscribed":["b"],`, `"data":"late"`, `"data":"early"`} {
+		for _, part := range []string{`"data":"late"`, `{"unsubscribed":["a"],`, `{"subscribed":["b"],`, `"data":"early"`} {
 			at = append(at, strings.Index(got, part))
 		}
-		if !slices.IsSorted(at) || at[0] != 0 {
+		if !slices.IsSorted(at) || at[0] < 0 {
 			t.Errorf("%v in %s", at, got)
 		}
 		c.publish("a", "no more")

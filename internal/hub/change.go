@@ -2,39 +2,47 @@ package hub
 
 import "slices"
 
+// Joined says from where on a subscription follows channels.
+type Joined struct {
+	// Channels are those that it did not follow already.
+	Channels []string
+	// At is the position behind which they begin, the hub's where there are none.
+	At Cursor
+	// Gap: events of theirs before At are lost, which is not told otherwise.
+	Gap bool
+}
+
 // Join adds channels to a live subscription, each from since on; those that it
-// follows already stay as they are. It returns the position behind which the new
-// ones begin, the hub's where there are none, and whether events between since and
-// there are lost, which is not told otherwise. With [All] a channel begins with the
-// oldest event that is kept. The errors are those of [Hub.Subscribe], and then
-// nothing has changed. Positions that are stamps cannot be joined: it panics.
+// follows already stay as they are. With [All] a channel begins with the oldest
+// event that is kept. The errors are those of [Hub.Subscribe], and then nothing has
+// changed. Positions that are stamps cannot be joined: it panics.
 //
 // What there is to catch up with is older than what the other channels may have
 // given already. Whoever waits is told of it; who is at rest gets it by Next.
-func (s *Sub) Join(channels []string, since Since) (at Cursor, gap bool, err error) {
+func (s *Sub) Join(channels []string, since Since) (j Joined, err error) {
 	if s.stamps || since.stamped {
 		panic("hub: a subscription by stamps does not change its channels")
 	}
 	for _, name := range channels {
 		if err := CheckChannel(name); err != nil {
-			return Cursor{}, false, err
+			return Joined{}, err
 		}
 	}
 	err = s.change(func() error {
-		at, gap, err = s.joinLocked(channels, since)
+		j, err = s.joinLocked(channels, since)
 		return err
 	})
-	return at, gap, err
+	return j, err
 }
 
-func (s *Sub) joinLocked(channels []string, since Since) (at Cursor, gap bool, err error) {
+func (s *Sub) joinLocked(channels []string, since Since) (Joined, error) {
 	h := s.hub
 	follows := make(map[string]bool, len(s.members)+len(channels))
 	for i := range s.members {
 		follows[s.members[i].ch.name] = true
 	}
 	had := len(s.members)
-	at = Cursor{h.epoch, h.head}
+	j := Joined{At: Cursor{h.epoch, h.head}}
 	for _, name := range channels {
 		if follows[name] {
 			continue
@@ -47,7 +55,7 @@ func (s *Sub) joinLocked(channels []string, since Since) (at Cursor, gap bool, e
 		}
 		if err != nil {
 			s.dropLocked(had)
-			return Cursor{}, false, err
+			return Joined{}, err
 		}
 		ch.subs++
 		m := member{ch: ch, pos: h.head}
@@ -55,15 +63,16 @@ func (s *Sub) joinLocked(channels []string, since Since) (at Cursor, gap bool, e
 		case since.all:
 			m.pos = ch.oldest(h.limits.HistoryCount) // what is gone before is no gap to who was not there
 		case since.after && since.cursor.Epoch != h.epoch:
-			gap = true
+			j.Gap = true
 		case since.after:
 			m.pos = max(since.cursor.Seq, ch.floor)
-			gap = gap || m.pos > since.cursor.Seq
+			j.Gap = j.Gap || m.pos > since.cursor.Seq
 		}
-		at.Seq = min(at.Seq, m.pos)
+		j.At.Seq = min(j.At.Seq, m.pos)
+		j.Channels = append(j.Channels, name)
 		s.members = append(s.members, m)
 	}
-	return at, gap, nil
+	return j, nil
 }
 
 // dropLocked takes back all members from the n-th on.
