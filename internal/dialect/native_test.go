@@ -137,9 +137,8 @@ func TestNativeRefusesBadRequestsWithASentence(t *testing.T) {
 		{"/comet/orders?wait=soon", "no whole number"},
 		{"/comet/orders?wait=2147483648", "below 2147483648"},
 		{"/comet/orders?wait=99999999999999999999", "below 2147483648"},
-		{"/comet/orders?as=websocket", "use poll, sse, stream, multipart or frame"},
-		{"/comet/orders?as=SSE", "use poll, sse, stream, multipart or frame"},
-		{"/comet/orders?as=" + strings.Repeat("s", 9000), "use poll, sse, stream, multipart or frame"},
+		{"/comet/orders?as=SSE", "use poll, sse, stream, multipart, frame or websocket"},
+		{"/comet/orders?as=" + strings.Repeat("s", 9000), "use poll, sse, stream, multipart, frame or websocket"},
 	} {
 		t.Run(fmt.Sprintf("%.40s", c.target), func(t *testing.T) {
 			_, err := native{}.Read(request(c.target))
@@ -280,10 +279,10 @@ func TestNativeRefusesFormsThatDoNotGoTogether(t *testing.T) {
 		{query: "callback=f&send=data", says: "the whole event", jsonp: true},
 
 		// A WebSocket's handshake whose Upgrade was lost on the way is told so at once.
-		{query: "beat=15", says: "beat goes with as=sse or as=stream"},
-		{query: "as=poll&beat=15", says: "beat goes with as=sse or as=stream"},
-		{query: "as=multipart&beat=15", says: "beat goes with as=sse or as=stream"},
-		{query: "as=frame&callback=f&beat=15", says: "beat goes with as=sse or as=stream"},
+		{query: "beat=15", says: "beat goes with as=sse, as=stream or as=websocket"},
+		{query: "as=poll&beat=15", says: "beat goes with as=sse, as=stream or as=websocket"},
+		{query: "as=multipart&beat=15", says: "beat goes with as=sse, as=stream or as=websocket"},
+		{query: "as=frame&callback=f&beat=15", says: "beat goes with as=sse, as=stream or as=websocket"},
 		{query: "as=sse&beat=-1", says: "no whole number"},
 		{query: "as=sse&beat=1.5", says: "no whole number"},
 		{query: "as=sse&beat=99999999999999999999", says: "below 2147483648"},
