@@ -28,7 +28,8 @@ type logEntry struct {
 	local net.Addr
 }
 
-// takeLog takes the line over from Caddy. It is nil where somebody wants none.
+// takeLog takes the line over from Caddy. It is nil where somebody wants none. Without
+// a home, where nothing is parked but WebSockets, the loggers are those of now.
 func takeLog(r *http.Request, h *home) *logEntry {
 	ctx := r.Context()
 	if skip, _ := caddyhttp.GetVar(ctx, caddyhttp.LogSkipVar).(bool); skip {
@@ -42,6 +43,9 @@ func takeLog(r *http.Request, h *home) *logEntry {
 		},
 		names: chosenLoggers(ctx),
 		home:  h,
+	}
+	if h == nil && e.names == nil {
+		e.names = loggerNames(srv.Logs, r.Host)
 	}
 	e.local, _ = ctx.Value(http.LocalAddrContextKey).(net.Addr)
 	e.level, _ = caddyhttp.GetVar(ctx, caddyhttp.LogLevelVar).(string)

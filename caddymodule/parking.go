@@ -45,15 +45,18 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, positio
 // socket is how a WebSocket's connection is parked: always, for from its handshake on
 // nothing in the chain has a say any more.
 func (c *Comet) socket(w http.ResponseWriter, r *http.Request, b *book) *hold.Parking {
-	srv, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	home := c.app.home(srv)
+	srv, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	var home *home
+	if ok {
+		home = c.app.home(srv)
+	}
 	p := &hold.Parking{Lot: theLot(), Terms: new(park.Terms), Ended: b}
 	if home != nil {
 		p.Terms = &home.terms
 	}
 	_, logged, _ := bottom(w)
 	p.Taken = func() {
-		if logged && home != nil {
+		if logged && ok {
 			b.log = takeLog(r, home)
 		}
 		b.park()
