@@ -12,8 +12,8 @@ import (
 // What one of each takes at most, for whoever adds up what a server may take.
 const (
 	channelBytes = hub.ChannelBytes
-	// holdBytes is a request held over HTTP/2 on a connection of its own, which is
-	// the dearest: 69 KB. One that is parked takes 3 or 16.
+	// holdBytes is more than a request takes that is held over HTTP/2 on a connection of
+	// its own, which is the dearest.
 	holdBytes = 72 << 10
 )
 

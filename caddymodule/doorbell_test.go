@@ -312,6 +312,7 @@ func TestTheAdministratorSeesEventVariables(t *testing.T) {
 	n := newNumber()
 	waiting := holding("http://" + s.site + "/doorbell/" + n)
 	held(t, bells, n, 1)
+	send(plain, "POST", "http://"+s.site+"/doorbell/"+newNumber(), "").wants(t, 200, "")
 	send(s.admin(), "GET", "http://127.0.0.1/comet/", "").wants(t, 200, `"hub":"default/doorbell"`)
 	send(s.admin(), "GET", "http://127.0.0.1/comet/default%2Fdoorbell/"+n, "").wants(t, 200, `"held":1`)
 	send(s.admin(), "GET", "http://127.0.0.1/comet/default%2Fdoorbell/", "").wants(t, 200, `"channel":"`+n+`"`)

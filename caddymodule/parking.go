@@ -29,12 +29,7 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, positio
 	}
 	p := &hold.Parking{
 		Lot: lot, Terms: &home.terms, Door: door(r.Context(), server), Close: r.Close, Ended: b,
-		Taken: func() {
-			if logged {
-				b.log = takeLog(r, home)
-			}
-			b.park()
-		},
+		Taken: taken(r, home, b, logged),
 	}
 	if lease := c.use.settings.lease(); lease > 0 && position != nil {
 		p.Lease = &hold.Lease{For: lease, Position: position, Void: c.app.retire}
@@ -55,14 +50,19 @@ func (c *Comet) socket(w http.ResponseWriter, r *http.Request, b *book) *hold.Pa
 		p.Terms = &home.terms
 	}
 	_, logged, _ := bottom(w)
-	p.Taken = func() {
-		if logged && ok {
-			b.log = takeLog(r, home)
+	p.Taken = taken(r, home, b, logged && ok)
+	p.Door = park.Hijacked{Writer: lowest(w), Context: r.Context()}
+	return p
+}
+
+// taken notes that a hold goes on without its request.
+func taken(r *http.Request, h *home, b *book, logged bool) func() {
+	return func() {
+		if logged {
+			b.log = takeLog(r, h)
 		}
 		b.park()
 	}
-	p.Door = park.Hijacked{Writer: lowest(w), Context: r.Context()}
-	return p
 }
 
 // door is where a request's connection can be taken.

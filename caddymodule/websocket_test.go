@@ -16,7 +16,7 @@ var socketWays = map[string]struct {
 	"plain":    {"", "http://SITE {\n bind 127.0.0.1\n comet /comet/*\n}", "ws://SITE"},
 	"wrapped":  {"", "http://SITE {\n bind 127.0.0.1\n log\n encode\n header X-Site yes\n comet /comet/*\n}", "ws://SITE"},
 	"opaque":   {"", "http://SITE {\n bind 127.0.0.1\n header >X-Site yes\n comet /comet/*\n}", "ws://SITE"},
-	"TLS":      {"local_certs\nskip_install_trust", "https://localhost:TLS {\n bind 127.0.0.1\n comet /comet/*\n}", "wss://localhost:TLS"},
+	"TLS":      {overTLS, "https://localhost:TLS {\n bind 127.0.0.1\n comet /comet/*\n}", "wss://localhost:TLS"},
 	"unparked": {"comet {\n park off\n}", "http://SITE {\n bind 127.0.0.1\n comet /comet/*\n}", "ws://SITE"},
 }
 
@@ -32,6 +32,9 @@ func TestAWebSocketHearsEvents(t *testing.T) {
 				way.globals = ""
 			}
 			s := start(t, way.globals, way.site+publisherDoor)
+			if name == "TLS" {
+				s.waitForTLS()
+			}
 			a, b := unique("a"), unique("b")
 			for range 3 {
 				c := dialed(t, s.address(way.url)+"/comet/"+a)

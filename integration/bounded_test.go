@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/caddy-comet/caddy-comet/integration/faults"
 )
 
 // tenants is a server with three hubs: one that is abused, one whose followers must
@@ -89,18 +91,7 @@ func (s *tenants) serve() {
 	}
 	respond 404
 }
-http://127.0.0.1:PLAIN {
-	import comet
-}
-http://127.0.0.1:HELD {
-	header >X-Held yes
-	import comet
-}
-https://localhost:TLS {
-	tls internal
-	import comet
-}
-http://127.0.0.1:PUBLISH {
+` + faults.EachWay + `http://127.0.0.1:PUBLISH {
 	bind 127.0.0.1
 	comet_publish /bad/* bad {
 		key 0123456789abcdef

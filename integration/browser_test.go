@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,6 +56,19 @@ func open(t *testing.T, ctx context.Context, url string) {
 	case <-time.After(patience):
 		t.Fatalf("%s never finishes loading", url)
 	}
+}
+
+// hasCertificate waits until the server has made localhost's certificate, which it does
+// after it has started.
+func hasCertificate(t *testing.T, port string) {
+	t.Helper()
+	until(t, "the certificate", func() bool {
+		c, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"})
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }
 
 // script runs JavaScript in the page.

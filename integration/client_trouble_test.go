@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -260,13 +259,7 @@ func TestTheLibraryGoesOverHTTP2(t *testing.T) {
 	s.start(t)
 	chromium := browser(t, chromedp.Flag("ignore-certificate-errors", true))
 	open(t, chromium, "about:blank") // starts it
-	until(t, "the certificate", func() bool {
-		c, err := tls.Dial("tcp", "127.0.0.1:"+secure, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"})
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
+	hasCertificate(t, secure)
 	for _, transport := range []string{"sse", "stream", "poll"} {
 		t.Run(transport, func(t *testing.T) {
 			s.follow(t, chromium, "/live.html", "{transports: ['"+transport+"']}", "x", "y")

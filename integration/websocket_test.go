@@ -56,6 +56,7 @@ http://127.0.0.1:%[3]s {
 `, plain11, secure, publish, dir))
 	chromium := browser(t, chromedp.Flag("ignore-certificate-errors", true))
 	open(t, chromium, "about:blank") // starts it
+	hasCertificate(t, secure)
 	pages := map[string]string{"HTTP/1.1": "http://localhost:" + plain11, "HTTP/2.0": "https://localhost:" + secure}
 	for protocol, base := range pages {
 		ctx := tab(t, chromium)

@@ -153,6 +153,19 @@ export class World {
 	cut() {
 		for (const c of [...this.live]) c.cut();
 	}
+
+	/** Publishes 0, 1, 2 … on the channels a and b while it cuts at random, and lets all arrive. Returns how many. */
+	async ravage() {
+		let n = 0, seed = 42;
+		const random = (most) => (seed = (seed * 16807) % 2147483647) % most;
+		for (let i = 0; i < 300; i++) {
+			for (let k = random(3); k > 0; k--) this.hub.publish('ab'[random(2)], n++);
+			if (random(4) === 0) this.cut();
+			await this.pass(random(2) ? random(20) : random(3000));
+		}
+		await this.pass(60e3);
+		return n;
+	}
 }
 
 /** Lets promises and messages come to rest. */

@@ -72,8 +72,22 @@ type Settings struct {
 	Without bool
 }
 
-// caddyfile is a configuration with every dialect, on a server whose connections
-// are parked, on one where they cannot be, and with TLS.
+// EachWay are sites with the snippet comet: one whose connections are parked, one where
+// they cannot be, and one with TLS. PLAIN, HELD and TLS are ports.
+const EachWay = `http://127.0.0.1:PLAIN {
+	import comet
+}
+http://127.0.0.1:HELD {
+	header >X-Held yes
+	import comet
+}
+https://localhost:TLS {
+	tls internal
+	import comet
+}
+`
+
+// caddyfile is a configuration with every dialect, in each way.
 func (s *Server) caddyfile(c Settings) string {
 	global, sites := "", `
 http://127.0.0.1:PLAIN, http://127.0.0.1:HELD, https://localhost:TLS {
@@ -106,18 +120,7 @@ http://127.0.0.1:PLAIN, http://127.0.0.1:HELD, https://localhost:TLS {
 	respond /page "an ordinary page"
 	respond "nothing here" 404
 }
-http://127.0.0.1:PLAIN {
-	import comet
-}
-http://127.0.0.1:HELD {
-	header >X-Held yes
-	import comet
-}
-https://localhost:TLS {
-	tls internal
-	import comet
-}
-http://127.0.0.1:PUBLISH {
+` + EachWay + `http://127.0.0.1:PUBLISH {
 	bind 127.0.0.1
 	comet_publish
 }`
