@@ -41,6 +41,8 @@ type home struct {
 	// home for as long as they wait, and must not keep a whole configuration.
 	server *http.Server
 	caddy  *caddyhttp.Server
+	// logs stay, for the lines of those that end after the server.
+	logs *caddyhttp.ServerLogConfig
 	// ended is closed when the last request of the server is answered.
 	ended chan struct{}
 }
@@ -54,7 +56,7 @@ func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
 	}
 	errorLog, _ := zap.NewStdLogAt(logger.Named("parked"), zapcore.DebugLevel) // fails for unknown levels only
 	h := &home{
-		caddy: srv, listen: srv.Listen, tls: policies, ended: make(chan struct{}),
+		caddy: srv, logs: srv.Logs, listen: srv.Listen, tls: policies, ended: make(chan struct{}),
 		server: &http.Server{
 			Handler:           lender{srv},
 			ReadTimeout:       time.Duration(srv.ReadTimeout),

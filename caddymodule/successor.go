@@ -33,21 +33,19 @@ func (h *home) Open(local net.Addr) bool {
 }
 
 // loggers are the names of the access loggers for a host, as the server is
-// configured now on which a connection came.
+// configured now on which a connection came, or was when nothing is any more.
 func (h *home) loggers(local net.Addr, host string) []string {
-	h.mu.Lock()
-	srv := h.caddy
-	h.mu.Unlock()
+	logs := h.logs
 	if app := newestApp(); app != nil && h.closed.Load() {
-		srv = nil
+		logs = nil
 		if servers := h.listeners(app, local); len(servers) > 0 {
-			srv = servers[0]
+			logs = servers[0].Logs
 		}
 	}
-	if srv == nil || srv.Logs == nil {
+	if logs == nil {
 		return []string{""}
 	}
-	return loggerNames(srv.Logs, host)
+	return loggerNames(logs, host)
 }
 
 // listeners are a configuration's servers that listen where this one did.
