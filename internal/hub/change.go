@@ -41,6 +41,9 @@ func (s *Sub) joinLocked(channels []string, since Since) (Joined, error) {
 	for i := range s.members {
 		follows[s.members[i].ch.name] = true
 	}
+	if h.kickedLocked(s.who, channels) {
+		return Joined{}, ErrKicked
+	}
 	had := len(s.members)
 	j := Joined{At: Cursor{h.epoch, h.head}}
 	for _, name := range channels {
@@ -49,15 +52,17 @@ func (s *Sub) joinLocked(channels []string, since Since) (Joined, error) {
 		}
 		follows[name] = true
 		ch, err := h.openLocked(name)
-		if most := h.limits.ChannelsPerSub; err == nil && len(s.members) == most {
-			h.settleLocked(ch)
-			err = tooMany(ErrTooManyNames, most, "leave others, or open a second connection")
+		if err == nil {
+			if err = s.mayJoinLocked(); err != nil {
+				h.settleLocked(ch)
+			}
 		}
 		if err != nil {
 			s.dropLocked(had)
 			return Joined{}, err
 		}
 		ch.subs++
+		h.follows++
 		m := member{ch: ch, pos: h.head}
 		switch {
 		case since.all:
@@ -75,11 +80,21 @@ func (s *Sub) joinLocked(channels []string, since Since) (Joined, error) {
 	return j, nil
 }
 
+// mayJoinLocked reports whether there is room for one channel more.
+func (s *Sub) mayJoinLocked() error {
+	h := s.hub
+	if most := h.limits.ChannelsPerSub; len(s.members) == most {
+		return tooMany(ErrTooManyNames, most, "leave others, or open a second connection")
+	}
+	return h.roomLocked(1)
+}
+
 // dropLocked takes back all members from the n-th on.
 func (s *Sub) dropLocked(n int) {
 	for i := n; i < len(s.members); i++ {
 		ch := s.members[i].ch
 		ch.subs--
+		s.hub.follows--
 		s.hub.settleLocked(ch)
 	}
 	s.members = slices.Delete(s.members, n, len(s.members))

@@ -157,6 +157,39 @@ func TestAJoinThatFailsChangesNothing(t *testing.T) {
 	})
 }
 
+// TestJoinedChannelsCountInWhatAllFollowTogether as long as they are followed.
+func TestJoinedChannelsCountInWhatAllFollowTogether(t *testing.T) {
+	bubble(t, func(r *rig) {
+		name := func(n int) (names []string) {
+			for i := range n {
+				names = append(names, fmt.Sprint("c", i))
+			}
+			return names
+		}
+		r.limit(func(l *hub.Limits) { l.ChannelsPerSub = 1000; l.Holds = 2 }) // 10,000
+		for range 12 {                                                        // nothing is left behind
+			f := r.subscribe(hub.Since{}, "a")
+			f.join(hub.Since{}, name(999)...)
+			f.leave(name(500)...)
+			f.Close()
+		}
+		r.limit(func(l *hub.Limits) { l.ChannelsPerSub = 10; l.Holds = 20 }) // 200
+		var readers []*reader
+		for range 20 {
+			f := r.subscribe(hub.Since{}, "a")
+			f.join(hub.Since{}, name(9)...)
+			readers = append(readers, f)
+		}
+		r.limit(func(l *hub.Limits) { l.ChannelsPerSub = 15 })
+		_, err := readers[0].Join([]string{"more"}, hub.Since{})
+		wantError(t, err, hub.ErrTooManyHolds)
+		readers[1].leave("a")
+		if _, err := readers[0].Join([]string{"more"}, hub.Since{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestNothingIsLostWhileChannelsChange joins and leaves one channel again and
 // again while another is published on.
 func TestNothingIsLostWhileChannelsChange(t *testing.T) {

@@ -72,7 +72,10 @@ func (s *Sub) cursorLocked() Cursor {
 // positionLocked is the position behind the last delivery. Where a gap has not
 // been told yet it is the zero Cursor, which is answered with one.
 func (s *Sub) positionLocked() Cursor {
-	if s.gap || s.state == subClosed {
+	if s.state == subClosed {
+		return s.end
+	}
+	if s.gap {
 		return Cursor{}
 	}
 	if len(s.members) == 0 {

@@ -62,6 +62,9 @@ type Hub struct {
 	jobs    []job
 	working bool
 
+	// kicks are those that are remembered, and when they were.
+	kicks map[Kick]time.Time
+
 	opened, delivered uint64
 	published         map[string]uint64
 

@@ -103,7 +103,12 @@ type reader struct {
 	*hub.Sub
 	r    *rig
 	told chan *hub.Delivery
+	// kicked counts the kicks that it was told of.
+	kicked int
 }
+
+// Kicked implements [hub.Kicker].
+func (f *reader) Kicked() { f.kicked++ }
 
 // Wake implements [hub.Waker].
 func (f *reader) Wake(d *hub.Delivery) {
@@ -116,8 +121,13 @@ func (f *reader) Wake(d *hub.Delivery) {
 
 func (r *rig) subscribe(since hub.Since, channels ...string) *reader {
 	r.Helper()
+	return r.subscribeAs(nil, since, channels...)
+}
+
+func (r *rig) subscribeAs(who *hub.Who, since hub.Since, channels ...string) *reader {
+	r.Helper()
 	f := &reader{r: r, told: make(chan *hub.Delivery, 1)}
-	s, err := r.hub.Subscribe(hub.SubConfig{Channels: channels, Since: since, Waker: f})
+	s, err := r.hub.Subscribe(hub.SubConfig{Channels: channels, Since: since, Waker: f, Who: who})
 	if err != nil {
 		r.Fatal(err)
 	}

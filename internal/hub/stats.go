@@ -3,17 +3,7 @@ package hub
 import (
 	"maps"
 	"sort"
-	"time"
 )
-
-// Who is who waits. The fields are for those who may end the wait, and empty
-// where nobody told.
-type Who struct {
-	User    string
-	Session string
-	// Expires is when the right to listen ends. Zero means never.
-	Expires time.Time
-}
 
 // Stats are a hub's figures. The counters count since the hub began.
 type Stats struct {

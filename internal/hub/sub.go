@@ -93,6 +93,8 @@ type Sub struct {
 	gap bool
 	// once: it ends with a delivery.
 	once bool
+	// end is its position where it was ended by a kick.
+	end Cursor
 	// over: it has ended. For those who do not hold the hub's lock.
 	over atomic.Bool
 
@@ -127,7 +129,8 @@ type member struct {
 }
 
 // Subscribe opens a subscription. The errors are [ErrNoChannel], [ErrName],
-// [ErrTooManyNames], [ErrTooManyChannels], [ErrTooManyHolds] and [ErrClosed].
+// [ErrTooManyNames], [ErrTooManyChannels], [ErrTooManyHolds], [ErrKicked] and
+// [ErrClosed].
 func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 	if len(c.Channels) == 0 {
 		return nil, ErrNoChannel
@@ -159,8 +162,11 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 	if len(h.subs)+int(h.flights.readers.Load()) >= h.limits.Holds {
 		return nil, tooMany(ErrTooManyHolds, h.limits.Holds, "raise max_holds")
 	}
-	if most := h.limits.follows(); h.follows+len(c.Channels) > most {
-		return nil, fmt.Errorf("%w: they name %d channels together, which is the limit; name fewer, or raise max_holds", ErrTooManyHolds, most)
+	if err := h.roomLocked(len(c.Channels)); err != nil {
+		return nil, err
+	}
+	if h.kickedLocked(c.Who, c.Channels) {
+		return nil, ErrKicked
 	}
 	if len(c.Channels) > 1 {
 		s.members = make([]member, 0, len(c.Channels))
@@ -184,6 +190,14 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 	h.subs[s] = struct{}{}
 	h.opened++
 	return s, nil
+}
+
+// roomLocked reports whether subscriptions may name n channels more together.
+func (h *Hub) roomLocked(n int) error {
+	if most := h.limits.follows(); h.follows+n > most {
+		return fmt.Errorf("%w: they name %d channels together, which is the limit; name fewer, or raise max_holds", ErrTooManyHolds, most)
+	}
+	return nil
 }
 
 // beginLocked returns where the subscription begins in its i-th channel.

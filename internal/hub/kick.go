@@ -1,0 +1,166 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Who is who waits, by whose right, and until when. All subscriptions by the same
+// right may share one.
+type Who struct {
+	// User is the visitor's name, "" if nobody told.
+	User string
+	// Sessions are what the visitor's sessions are known by.
+	Sessions []string
+	// Granted is when the right to listen was asked for. Zero is before any kick.
+	Granted time.Time
+	// Expires is when it ends. Zero means never.
+	Expires time.Time
+}
+
+// Kick says whose waiting is to end: of a user, of a session, in a channel, or of who
+// is all that it names. It must name something.
+type Kick struct{ User, Session, Channel string }
+
+// ErrKicked says that the right to listen was taken back after it was given.
+var ErrKicked = errors.New("the right to listen was taken back; ask anew")
+
+// KickKeep is for how long a kick is remembered: rights that were given before are
+// void. A right must not be good for longer.
+const KickKeep = 24 * time.Hour
+
+// maxKicks is how many are remembered.
+const maxKicks = 100_000
+
+// Kicker is a [Waker] that is told of a kick, of which it would else not know: its
+// subscription has ended, and [Sub.Rest] says where. It must not block.
+type Kicker interface{ Kicked() }
+
+// Kick ends subscriptions, and rights that were given until now. It returns how many
+// subscriptions they were. Once it has returned none of them gets an event any more
+// that is published then. The error says that there are too many kicks to remember.
+func (h *Hub) Kick(k Kick) (ended int, err error) {
+	h.await()
+	h.mu.Lock()
+	if err := h.rememberLocked(k); err != nil {
+		h.mu.Unlock()
+		return 0, err
+	}
+	var told []Kicker
+	for s := range h.subs {
+		if s.hitLocked(k) {
+			ended++
+			s.kickLocked()
+			if kicker, ok := s.waker.(Kicker); ok {
+				told = append(told, kicker)
+			}
+		}
+	}
+	h.mu.Unlock()
+	for _, kicker := range told {
+		kicker.Kicked()
+	}
+	return ended, nil
+}
+
+func (h *Hub) rememberLocked(k Kick) error {
+	now := h.clock.Now()
+	if _, again := h.kicks[k]; !again && len(h.kicks) == maxKicks {
+		for old, at := range h.kicks {
+			if now.Sub(at) > KickKeep {
+				delete(h.kicks, old)
+			}
+		}
+		if len(h.kicks) == maxKicks {
+			return fmt.Errorf("%d kicks in %v are too many to remember", maxKicks, KickKeep)
+		}
+	}
+	if h.kicks == nil {
+		h.kicks = make(map[Kick]time.Time)
+	}
+	h.kicks[k] = now
+	return nil
+}
+
+// hitLocked reports whether a kick is for the subscription.
+func (s *Sub) hitLocked(k Kick) bool {
+	if (k.User != "" || k.Session != "") && (s.who == nil || !s.who.hit(k)) {
+		return false
+	}
+	if k.Channel == "" {
+		return true
+	}
+	for i := range s.members {
+		if s.members[i].ch.name == k.Channel {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Who) hit(k Kick) bool {
+	if k.User != "" && k.User != w.User {
+		return false
+	}
+	if k.Session == "" {
+		return true
+	}
+	for _, session := range w.Sessions {
+		if session == k.Session {
+			return true
+		}
+	}
+	return false
+}
+
+// kickLocked ends the subscription at its position.
+func (s *Sub) kickLocked() {
+	end := s.positionLocked()
+	if s.state == subArmed {
+		s.disarmLocked()
+		// An event may be on its way that nobody gives to this one any more.
+		if s.collectLocked() == nil {
+			end = s.cursorLocked()
+		}
+	}
+	s.end = end
+	s.endLocked()
+}
+
+// Kicked reports whether a right to listen to these channels was taken back.
+func (h *Hub) Kicked(w *Who, channels []string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.kickedLocked(w, channels)
+}
+
+func (h *Hub) kickedLocked(w *Who, channels []string) bool {
+	if len(h.kicks) == 0 || w == nil {
+		return false
+	}
+	since := func(k Kick) bool {
+		at, ok := h.kicks[k]
+		return ok && !w.Granted.After(at) && h.clock.Now().Sub(at) <= KickKeep
+	}
+	in := func(channel string) bool {
+		if w.User != "" && since(Kick{User: w.User, Channel: channel}) {
+			return true
+		}
+		for _, session := range w.Sessions {
+			if since(Kick{Session: session, Channel: channel}) || w.User != "" && since(Kick{w.User, session, channel}) {
+				return true
+			}
+		}
+		return channel != "" && since(Kick{Channel: channel})
+	}
+	if in("") {
+		return true
+	}
+	for _, channel := range channels {
+		if in(channel) {
+			return true
+		}
+	}
+	return false
+}
