@@ -100,20 +100,34 @@ func (websocket) Left(channels []string, at hub.Cursor) []byte {
 	return appendChange("unsubscribed", channels, at, false)
 }
 
+// Denied is {"denied":["a"],"error":"…"}: they are not followed, and why.
+func (websocket) Denied(channels []string, reason string) []byte {
+	b := append([]byte(`{"denied":`), '[')
+	b = appendNames(b, channels)
+	b = append(b, `],"error":`...)
+	b = appendString(b, reason)
+	return append(b, '}', '\n')
+}
+
 func appendChange(what string, channels []string, at hub.Cursor, gap bool) []byte {
 	b := append([]byte(`{"`+what+`":`), '[')
-	for i, name := range channels {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(b, name)
-	}
+	b = appendNames(b, channels)
 	b = append(b, "],"...)
 	b = appendCursor(b, at)
 	if gap {
 		b = append(b, `,"gap":true`...)
 	}
 	return append(b, '}', '\n')
+}
+
+func appendNames(b []byte, names []string) []byte {
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, name)
+	}
+	return b
 }
 
 // errNoHandshake answers who asks for a WebSocket without beginning one.

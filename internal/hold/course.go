@@ -75,9 +75,10 @@ type base struct {
 	kept *hub.Flight
 	// writing: something is. last: it is the last.
 	writing, last bool
-	// end is when the course ends, 0 if only events end it.
-	end    park.Moment
-	report Report
+	// end is when the course ends, 0 if only events end it. expiry is when the right to
+	// listen does.
+	end, expiry park.Moment
+	report      Report
 }
 
 func (b *base) hub() *hub.Hub { return b.sub.Hub() }
@@ -87,6 +88,44 @@ func (b *base) hub() *hub.Hub { return b.sub.Hub() }
 func (b *base) Wake(d *hub.Delivery) {
 	b.inbox.Store(d)
 	b.line.ring()
+}
+
+// Kicked implements [hub.Kicker].
+func (b *base) Kicked() { b.line.ring() }
+
+// limit ends the course with the right to listen.
+func (b *base) limit(who *hub.Who) {
+	if who != nil && !who.Expires.IsZero() {
+		b.expiry = park.Earlier(b.expiry, park.In(max(0, time.Until(who.Expires))))
+	}
+}
+
+// ends is when the course ends, 0 if only events end it.
+func (b *base) ends() park.Moment { return park.Earlier(b.end, b.expiry) }
+
+// over reports whether the course is to end now, and notes why.
+func (b *base) over() bool {
+	now := park.Now()
+	switch {
+	case b.last:
+		return false
+	case b.sub.Kicked():
+		b.report.Outcome = Kicked
+	case b.end != 0 && now >= b.end:
+	case b.expiry != 0 && now >= b.expiry:
+		b.report.Outcome = Expired
+	default:
+		return false
+	}
+	return true
+}
+
+// comeBack is after how long the client is to come back: at once where it comes alone.
+func (b *base) comeBack() time.Duration {
+	if b.report.Outcome == Expired {
+		return soon
+	}
+	return comeBack
 }
 
 // look returns what there is. If that is nothing, the hub will tell.
@@ -153,7 +192,7 @@ func (b *base) finish(outcome Outcome) {
 	b.leave()
 	b.kept.Land()
 	b.kept = nil
-	b.writing, b.last, b.end = true, true, 0 // nothing more
+	b.writing, b.last, b.end, b.expiry = true, true, 0, 0 // nothing more
 	b.report.Outcome = outcome
 	b.line.over(b.report)
 }

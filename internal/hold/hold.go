@@ -48,6 +48,8 @@ type Hold struct {
 	Ends      Ends
 	// Deflate lets a WebSocket's messages be compressed.
 	Deflate bool
+	// Admit is asked when a WebSocket's client wants more channels. nil admits all.
+	Admit Admit
 	// Waits, if not nil, is called when the hub knows of the hold: from here on it is
 	// told what happens.
 	Waits func()
@@ -83,6 +85,9 @@ const (
 // spread it.
 const comeBack = 3 * time.Second
 
+// soon is after how long whose right to listen has to be asked for anew.
+const soon = time.Second / 2
+
 // writeTimeout is how long one write to a stream may take before it is ended,
 // because its reader no longer reads. Caddy bounds the writes of polls itself.
 const writeTimeout = 30 * time.Second
@@ -107,6 +112,8 @@ const (
 	Retired    Outcome = "retired"     // a new configuration took over, or the hub ended
 	Denied     Outcome = "denied"      // a limit was reached
 	BadMessage Outcome = "bad_message" // the client sent on a WebSocket what it may not
+	Expired    Outcome = "expired"     // the right to listen ended
+	Kicked     Outcome = "kicked"      // the right to listen was taken back
 )
 
 // Parked is no end: the hold goes on without its goroutine, and how it ends is
@@ -212,6 +219,7 @@ func (h *Hold) course() (course, *base) {
 func (h *Hold) open(since hub.Since, to line) (c course, b *base, err error) {
 	c, b = h.course()
 	b.answer, b.line = h.Answer, to
+	b.limit(h.Who)
 	b.sub, err = h.Hub.Subscribe(hub.SubConfig{
 		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: !h.Answer.Stream(),
 	})

@@ -29,10 +29,14 @@ func (p *patient) begin() {
 	p.news()
 }
 
-func (p *patient) when() park.Moment { return park.Earlier(p.beat, p.end) }
+func (p *patient) when() park.Moment { return park.Earlier(p.beat, p.ends()) }
 
 func (p *patient) news() {
 	if p.writing {
+		return
+	}
+	if p.sub.Kicked() {
+		p.due()
 		return
 	}
 	if d := p.look(); d != nil {
@@ -54,7 +58,7 @@ func (p *patient) due() {
 	if p.writing {
 		return
 	}
-	if p.end == 0 || park.Now() < p.end {
+	if !p.over() {
 		p.beat = park.In(p.heartbeat)
 		if !p.alive {
 			p.alive = true

@@ -27,10 +27,14 @@ func (p *poll) begin() {
 	p.end = park.In(p.wait)
 }
 
-func (p *poll) when() park.Moment { return p.end }
+func (p *poll) when() park.Moment { return p.ends() }
 
 func (p *poll) news() {
 	if p.writing {
+		return
+	}
+	if p.sub.Kicked() {
+		p.due()
 		return
 	}
 	if d := p.look(); d != nil {
@@ -47,6 +51,7 @@ func (p *poll) due() {
 	if p.writing {
 		return
 	}
+	p.over()
 	switch d, at := p.rest(); {
 	case d != nil:
 		p.give(d)

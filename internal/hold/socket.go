@@ -52,11 +52,12 @@ func (h *Hold) beginTalk(w http.ResponseWriter, r *http.Request, t Talk) error {
 	}
 	_, small := deflate.Accepted()
 	c := &talk{stream: stream{heartbeat: h.Heartbeat}, of: h.Hub, talk: frame(t, small), void: h.Ends.Retire}
-	c.in.deflate = small
+	c.in.deflate, c.admit = small, h.Admit
 	g := &talking{parked: parked{
 		course: c, answer: h.Answer, book: h.Parking.Ended, raw: true, closes: true, parts: true,
 	}, talk: c}
-	c.answer, c.line = c.talk, &g.parked
+	c.answer, c.line, c.aside = c.talk, &g.parked, g.aside
+	c.limit(h.Who)
 	c.sub, err = h.Hub.Subscribe(hub.SubConfig{Channels: h.Channels, Since: h.Since, Waker: &c.base, Who: h.Who})
 	switch {
 	case errors.Is(err, hub.ErrTooManyHolds), errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed):
@@ -118,6 +119,18 @@ type talking struct {
 
 // Heard implements [park.Talker].
 func (g *talking) Heard(b []byte) { g.talk.heard(b) }
+
+// aside has the client wait for the answer to a question.
+func (g *talking) aside(ask, then func()) {
+	g.conn.Deafen(true)
+	go func() {
+		ask()
+		g.conn.Call(func() {
+			g.conn.Deafen(false)
+			then()
+		})
+	}()
+}
 
 // Arrived begins, or says why not.
 func (g *talking) Arrived() {

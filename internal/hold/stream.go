@@ -38,10 +38,14 @@ func (s *stream) begin() {
 	s.part(nil, s.answer.Open(at), false)
 }
 
-func (s *stream) when() park.Moment { return park.Earlier(s.beat, s.end) }
+func (s *stream) when() park.Moment { return park.Earlier(s.beat, s.ends()) }
 
 func (s *stream) news() {
 	if s.writing {
+		return
+	}
+	if s.sub.Kicked() {
+		s.due()
 		return
 	}
 	if d := s.look(); d != nil {
@@ -69,12 +73,12 @@ func (s *stream) due() {
 		return
 	}
 	d, at := s.rest()
-	over := s.end != 0 && park.Now() >= s.end
+	over := s.over()
 	switch {
 	case over && d != nil:
-		s.part(d, with(s.encoded(d), s.answer.Bye(d.Cursor, comeBack)), true)
+		s.part(d, with(s.encoded(d), s.answer.Bye(d.Cursor, s.comeBack())), true)
 	case over:
-		s.part(nil, s.answer.Bye(at, comeBack), true)
+		s.part(nil, s.answer.Bye(at, s.comeBack()), true)
 	case d != nil:
 		s.deliver(d)
 	case s.repeats:

@@ -31,6 +31,8 @@ type sheet struct {
 	slate
 	sent bytes.Buffer
 	last bool
+	// asked are to be called when what was asked is answered.
+	asked []func()
 }
 
 func (s *sheet) send(b []byte, last bool) {
@@ -39,6 +41,17 @@ func (s *sheet) send(b []byte, last bool) {
 }
 
 func (s *sheet) ring() {}
+
+// answered has the course told the answers to what it asked.
+func (c *conversation) answered() {
+	synctest.Wait()
+	for _, then := range c.to.asked {
+		then()
+	}
+	c.to.asked = nil
+	c.news()
+	c.settle()
+}
 
 // conversation is a talk whose line takes everything at once.
 type conversation struct {
@@ -68,6 +81,12 @@ func converse(t *testing.T) *conversation {
 	to := new(sheet)
 	c := &talk{stream: stream{heartbeat: comeBack}, of: h, talk: frame(ask.Answer.(Talk), false)}
 	c.answer, c.line = c.talk, to
+	c.aside = func(ask, then func()) {
+		go func() {
+			ask()
+			to.asked = append(to.asked, then)
+		}()
+	}
 	if c.sub, err = h.Subscribe(hub.SubConfig{Channels: ask.Channels, Waker: &c.base}); err != nil {
 		t.Fatal(err)
 	}

@@ -33,8 +33,8 @@ const KickKeep = 24 * time.Hour
 // maxKicks is how many are remembered.
 const maxKicks = 100_000
 
-// Kicker is a [Waker] that is told of a kick, of which it would else not know: its
-// subscription has ended, and [Sub.Rest] says where. It must not block.
+// Kicker is a [Waker] that is told once when its armed subscription is kicked. What
+// is said of Wake goes for it, too. Who is not armed sees it by [Sub.Kicked].
 type Kicker interface{ Kicked() }
 
 // Kick ends subscriptions, and rights that were given until now. It returns how many
@@ -47,19 +47,18 @@ func (h *Hub) Kick(k Kick) (ended int, err error) {
 		h.mu.Unlock()
 		return 0, err
 	}
-	var told []Kicker
+	var told []*Sub
 	for s := range h.subs {
 		if s.hitLocked(k) {
 			ended++
-			s.kickLocked()
-			if kicker, ok := s.waker.(Kicker); ok {
-				told = append(told, kicker)
+			if s.kickLocked() {
+				told = append(told, s)
 			}
 		}
 	}
 	h.mu.Unlock()
-	for _, kicker := range told {
-		kicker.Kicked()
+	for _, s := range told {
+		s.tellKick()
 	}
 	return ended, nil
 }
@@ -114,10 +113,12 @@ func (w *Who) hit(k Kick) bool {
 	return false
 }
 
-// kickLocked ends the subscription at its position.
-func (s *Sub) kickLocked() {
+// kickLocked ends the subscription at its position, and reports whether it must be
+// told.
+func (s *Sub) kickLocked() bool {
 	end := s.positionLocked()
-	if s.state == subArmed {
+	armed := s.state == subArmed
+	if armed {
 		s.disarmLocked()
 		// An event may be on its way that nobody gives to this one any more.
 		if s.collectLocked() == nil {
@@ -126,7 +127,27 @@ func (s *Sub) kickLocked() {
 	}
 	s.end = end
 	s.endLocked()
+	s.kicked.Store(true)
+	if armed {
+		s.waking.Lock()
+		defer s.waking.Unlock()
+		s.kicking = true
+	}
+	return armed
 }
+
+// tellKick tells the Waker, unless somebody has looked meanwhile.
+func (s *Sub) tellKick() {
+	s.waking.Lock()
+	defer s.waking.Unlock()
+	if kicker, ok := s.waker.(Kicker); ok && s.kicking {
+		s.kicking = false
+		kicker.Kicked()
+	}
+}
+
+// Kicked reports whether a kick has ended the subscription. [Sub.Rest] says where.
+func (s *Sub) Kicked() bool { return s != nil && s.kicked.Load() }
 
 // Kicked reports whether a right to listen to these channels was taken back.
 func (h *Hub) Kicked(w *Who, channels []string) bool {

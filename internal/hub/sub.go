@@ -93,8 +93,9 @@ type Sub struct {
 	gap bool
 	// once: it ends with a delivery.
 	once bool
-	// end is its position where it was ended by a kick.
-	end Cursor
+	// kicked: it was ended by a kick, at its position end.
+	kicked atomic.Bool
+	end    Cursor
 	// over: it has ended. For those who do not hold the hub's lock.
 	over atomic.Bool
 
@@ -104,6 +105,8 @@ type Sub struct {
 	// subscription, and then told it without the hub's lock. Until the Waker is
 	// told, whoever rests must get it.
 	coming *Delivery
+	// kicking: the Waker is about to be told of a kick.
+	kicking bool
 }
 
 type subState uint8

@@ -59,7 +59,7 @@ func (s *Sub) takeComing() *Delivery {
 	s.waking.Lock()
 	defer s.waking.Unlock()
 	d := s.coming
-	s.coming = nil
+	s.coming, s.kicking = nil, false
 	return d
 }
 

@@ -9,7 +9,7 @@ import (
 // whether there was one, or the end.
 func (c *Conn) hear() bool {
 	switch {
-	case c.peeking:
+	case c.peeking, c.deaf:
 		return false
 	case c.early != nil:
 		b := *c.early
@@ -45,8 +45,12 @@ func (c *Conn) hear() bool {
 
 // says reports whether there is more to hear already.
 func (c *Conn) says() bool {
-	return c.early != nil || c.spoken || c.ended
+	return !c.deaf && (c.early != nil || c.spoken || c.ended)
 }
+
+// Deafen has a [Talker] not hear what its client says, or the end of it, until it is
+// taken back.
+func (c *Conn) Deafen(deaf bool) { c.deaf = deaf }
 
 // overhear has a goroutine listen, to what is not read on the loop: TLS, and
 // connections that are not watched.
