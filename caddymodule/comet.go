@@ -209,6 +209,9 @@ func (c *Comet) chatChannel() error {
 
 // ServeHTTP holds the request, or passes it on.
 func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if refuseLoop(w, r, "comet", c.logger) {
+		return nil
+	}
 	c.app.awaitReady(r.Context())
 	begin := c.begin
 	if r.ProtoMajor > 1 { // else it is parked, most likely
