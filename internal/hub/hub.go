@@ -64,6 +64,8 @@ type Hub struct {
 
 	// kicks are those that are remembered, and when they were.
 	kicks map[Kick]time.Time
+	// hasKicks says that there are some, to those who do not hold the lock.
+	hasKicks atomic.Bool
 
 	opened, delivered uint64
 	published         map[string]uint64

@@ -79,6 +79,7 @@ func (h *Hub) rememberLocked(k Kick) error {
 		h.kicks = make(map[Kick]time.Time)
 	}
 	h.kicks[k] = now
+	h.hasKicks.Store(true)
 	return nil
 }
 
@@ -151,6 +152,9 @@ func (s *Sub) Kicked() bool { return s != nil && s.kicked.Load() }
 
 // Kicked reports whether a right to listen to these channels was taken back.
 func (h *Hub) Kicked(w *Who, channels []string) bool {
+	if !h.hasKicks.Load() {
+		return false
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.kickedLocked(w, channels)
