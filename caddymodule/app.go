@@ -214,12 +214,16 @@ func (a *App) serve(name string, settings Settings, watches []Watch) (*hubUse, e
 	return use, nil
 }
 
+// doorbellNamespace is behind a hub's name that of its event variables. No hub has such
+// a name by itself.
+const doorbellNamespace = "/doorbell"
+
 // doorbells returns the namespace of a hub's event variables: a hub of its own,
 // so that numbers neither push out other channels nor are pushed out by them.
 func (a *App) doorbells(of *hubUse, keep *Keep) (use *hubUse, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	name := of.hub.name + "/doorbell" // no hub has such a name by itself
+	name := of.hub.name + doorbellNamespace
 	if use = a.uses[name]; use == nil {
 		if use, err = a.use(name); err != nil {
 			return nil, err

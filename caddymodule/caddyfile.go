@@ -114,6 +114,8 @@ func parseGlobal(d *caddyfile.Dispenser, earlier any) (any, error) {
 //		watch        <glob> [touches|content|lines]
 //		hold         <duration>
 //		keep         [<age>] [<count>]
+//		authorize    <path> { … }
+//		origins      <origin>…
 //		max_holds    <number>
 //		max_channels <number>
 //		answer_publish
@@ -144,9 +146,14 @@ func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("comet takes one dialect, not %d words; the hub goes into the block: hub %s", len(a), a[1])
 	}
 	err := options{
-		"hub":            text(&c.Hub),
-		"channel":        channelOption(&c.Channels),
-		"keep":           keepOption(&c.Keep),
+		"hub":       text(&c.Hub),
+		"channel":   channelOption(&c.Channels),
+		"keep":      keepOption(&c.Keep),
+		"authorize": authorizeOption(&c.Authorize),
+		"origins": {read: func(d *caddyfile.Dispenser) (err error) {
+			c.Origins, err = args(d, "one or more origins, as in origins https://app.example", 1, 100)
+			return err
+		}},
 		"watch":          watchOption(&c.Watch),
 		"hold":           duration(&c.Hold),
 		"max_holds":      number(&c.MaxHolds),

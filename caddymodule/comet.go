@@ -65,6 +65,14 @@ type Comet struct {
 	// false.
 	Deflate bool `json:"deflate,omitempty"`
 
+	// Other sites whose pages may listen, with their visitors' cookies: scheme, host
+	// and perhaps port each. Default: none.
+	Origins []string `json:"origins,omitempty"`
+
+	// Has the site decide who may listen. Default: everybody may who reaches the
+	// address.
+	Authorize *Authorize `json:"authorize,omitempty"`
+
 	// How long and how many event variables stay set. With `doorbell` only.
 	Keep *Keep `json:"keep,omitempty"`
 
@@ -127,6 +135,11 @@ func (c *Comet) provision(where string) (err error) {
 	if err := c.speak(c.use.settings.heartbeat()); err != nil {
 		return err
 	}
+	if c.Authorize != nil {
+		if err := c.Authorize.provision(c.logger); err != nil {
+			return err
+		}
+	}
 	if c.Dialect == "doorbell" {
 		if c.use, err = c.app.doorbells(c.use, c.Keep); err != nil {
 			return err
@@ -150,6 +163,14 @@ func (c *Comet) check() error {
 	}
 	if _, err := trial.Keep.settings(Settings{}); err != nil {
 		return err
+	}
+	if err := c.Authorize.check(); err != nil {
+		return err
+	}
+	for _, origin := range c.Origins {
+		if err := checkOrigin(origin); err != nil {
+			return err
+		}
 	}
 	return trial.speak(0)
 }
@@ -243,12 +264,15 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 	if errors.Is(err, dialect.ErrPass) {
 		return nil, err
 	}
+	ask.Public = ask.Public && c.Authorize == nil
 	if ask.Public {
 		forEveryone(w.Header())
+	} else {
+		c.share(w.Header(), r)
 	}
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Allow", strings.Join(c.methods(), ", "))
-		if ask.Public {
+		if w.Header().Get("Access-Control-Allow-Origin") != "" {
 			preflight(w.Header(), c.methods())
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -271,26 +295,43 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 		return nil, err
 	}
 	if !ask.Public {
-		if text := foreign(w, r, talks); text != "" {
+		text := foreign(w, r, talks)
+		if text == "" && c.Authorize != nil && isScript(ask) {
+			text = c.foreignScript(r)
+		}
+		if text != "" {
 			return nil, c.refuse(w, "origin", http.StatusForbidden, text)
 		}
 	}
-	if r.Method == http.MethodPost {
-		// Sets an event variable, whatever body comes or does not come with it.
-		c.publish.publish(w, r, ask.Publish, nil)
-		return nil, nil
-	}
-	if talks {
-		return c.hold(w, r, ask)
-	}
-	if status, text := drain(w, r); status != 0 {
-		return nil, c.refuse(w, "request", status, text)
+	if r.Method != http.MethodPost && !talks {
+		if status, text := drain(w, r); status != 0 {
+			return nil, c.refuse(w, "request", status, text)
+		}
 	}
 	if ask.Publish != "" {
-		c.publish.publish(w, r, ask.Publish, ask.Data)
+		c.publishAs(w, r, ask)
 		return nil, nil
 	}
-	return c.hold(w, r, ask)
+	right, ok := c.enter(w, r, &ask, actionListen)
+	if !ok {
+		return nil, nil
+	}
+	return c.hold(w, r, ask, right)
+}
+
+// publishAs publishes what a request says that is a dialect's own.
+func (c *Comet) publishAs(w http.ResponseWriter, r *http.Request, ask dialect.Ask) {
+	may := dialect.Ask{Channels: []string{ask.Publish}}
+	switch right, ok := c.enter(w, r, &may, actionPublish); {
+	case !ok:
+	case right.busy != "":
+		w.Header().Set("Retry-After", "3")
+		_ = c.refuse(w, "authorize", http.StatusServiceUnavailable, right.busy)
+	case r.Method == http.MethodPost: // sets an event variable, whatever body comes
+		c.publish.publish(w, r, ask.Publish, nil)
+	default:
+		c.publish.publish(w, r, ask.Publish, ask.Data)
+	}
 }
 
 func (c *Comet) methods() []string {

@@ -23,7 +23,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "comet",
-		Usage: "publish|tail|status",
+		Usage: "publish|tail|kick|status",
 		Short: "Publishes, follows channels and shows what is held, in the running server",
 		Long: `
 Talks to the running server over its admin endpoint, by default localhost:2019.
@@ -75,6 +75,22 @@ events were lost a line says so on standard error.`,
 	}
 	tail.Flags().String("since", "now", "Where to begin: now, all or a cursor")
 
+	kick := &cobra.Command{
+		Use:   "kick",
+		Short: "Ends the holds of a user, a session or a channel",
+		Long: `
+Ends the held requests of who is all that the flags name, and what the site or a
+token had granted until now: who was kicked is asked about anew when he comes back.
+Prints how many were held.`,
+		Example: `  caddy comet kick --user 42
+  caddy comet kick --user 42 --channel orders`,
+		Args: cobra.NoArgs,
+		RunE: caddycmd.WrapCommandFuncForCobra(runKick),
+	}
+	kick.Flags().String("user", "", "The user, as the site or the token named him")
+	kick.Flags().String("session", "", "The value of the session's cookie")
+	kick.Flags().String("channel", "", "The channel")
+
 	status := &cobra.Command{
 		Use:   "status",
 		Short: "Shows hubs, held requests and file watches",
@@ -82,7 +98,7 @@ events were lost a line says so on standard error.`,
 		RunE:  caddycmd.WrapCommandFuncForCobra(runStatus),
 	}
 	status.Flags().Bool("json", false, "Print JSON")
-	cmd.AddCommand(publish, tail, status)
+	cmd.AddCommand(publish, tail, kick, status)
 	// Without these a misspelt command prints help and counts as a success.
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -239,6 +255,32 @@ func runTail(fl caddycmd.Flags) (int, error) {
 		}
 		since = answer.Cursor
 	}
+}
+
+func runKick(fl caddycmd.Flags) (int, error) {
+	a, err := adminOf(fl)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	query := make(url.Values)
+	for _, name := range []string{"user", "session", "channel"} {
+		if value := fl.String(name); value != "" {
+			query.Set(name, value)
+		}
+	}
+	if len(query) == 0 {
+		return caddy.ExitCodeFailedStartup, errors.New("say whose holds are to end: --user, --session or --channel")
+	}
+	uri, err := a.hubURI(fl, holdsName)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	var answer struct{ Ended int }
+	if err := a.do(http.MethodDelete, uri+"?"+query.Encode(), nil, nil, &answer); err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	fmt.Println(answer.Ended, "ended")
+	return caddy.ExitCodeSuccess, nil
 }
 
 func runStatus(fl caddycmd.Flags) (int, error) {

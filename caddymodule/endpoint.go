@@ -40,6 +40,10 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request, names string) {
 		e.list(w)
 		return
 	}
+	if names == holdsName {
+		e.serveHolds(w, r)
+		return
+	}
 	channels, err := publishNames(names)
 	if err != nil {
 		writeError(w, http.StatusBadRequest, err)

@@ -21,7 +21,7 @@ type heldRequest struct {
 }
 
 // hold begins to wait with the request and to keep the book.
-func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) (*heldRequest, error) {
+func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask, right right) (*heldRequest, error) {
 	wait := c.use.settings.hold()
 	if c.Hold != 0 {
 		wait = time.Duration(c.Hold)
@@ -37,7 +37,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask) (*
 	h := new(heldRequest)
 	h.Hold = hold.Hold{
 		Hub: c.use.hub.Hub, Channels: ask.Channels, Since: ask.Since, Answer: ask.Answer,
-		Wait: wait, Heartbeat: heartbeat,
+		Wait: wait, Heartbeat: heartbeat, Who: right.who, Admit: right.admit, Busy: right.busy,
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
 	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))

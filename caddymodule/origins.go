@@ -1,9 +1,13 @@
 package caddymodule
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/caddy-comet/caddy-comet/internal/dialect"
 )
 
 // forEveryone lets pages of any other site read an answer that is as public as
@@ -18,6 +22,64 @@ func forEveryone(h http.Header) {
 func preflight(h http.Header, methods []string) {
 	h.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
 	h.Set("Access-Control-Allow-Headers", "*")
+}
+
+// share lets pages of the origins that are named read an answer, with their
+// visitors' cookies.
+func (c *Comet) share(h http.Header, r *http.Request) {
+	if len(c.Origins) == 0 {
+		return
+	}
+	h.Add("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); slices.Contains(c.Origins, origin) {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
+}
+
+// checkOrigin reports what is wrong with an origin (RFC 6454 section 6.2).
+func checkOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) {
+		return fmt.Errorf("%q is no origin; write scheme, host and perhaps port, in small letters, as in https://app.example", origin)
+	}
+	return nil
+}
+
+// isScript reports whether the answer is a script, which pages of any site can run:
+// their browsers send the visitor's cookies with the request, and name no origin.
+func isScript(ask dialect.Ask) bool {
+	return ask.Answer != nil && slices.Contains([]string{"jsonp", "script"}, ask.Answer.Transport())
+}
+
+// foreignScript says why a page may not run the answer. Browsers say from where they
+// ask (Fetch Metadata), and older ones which page it is.
+func (c *Comet) foreignScript(r *http.Request) string {
+	const text = "the request has the visitor's session, and is not from a page of this site, which a script would tell everything; use another transport, and name the page's origin: origins <origin>"
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return ""
+	case "":
+	default:
+		if !c.refersTo(r, "") {
+			return text
+		}
+		return ""
+	}
+	if r.Header.Get("Cookie") == "" && r.Header.Get("Authorization") == "" || c.refersTo(r, r.Host) {
+		return ""
+	}
+	return text
+}
+
+// refersTo reports whether the page that asks is of a host, or of an origin that is
+// named.
+func (c *Comet) refersTo(r *http.Request, host string) bool {
+	u, err := url.Parse(r.Header.Get("Referer"))
+	if err != nil || u.Host == "" {
+		return false
+	}
+	return strings.EqualFold(u.Host, host) || slices.Contains(c.Origins, u.Scheme+"://"+strings.ToLower(u.Host))
 }
 
 // foreign says why a page of another site may not read the answer, which its
@@ -41,7 +103,7 @@ func foreign(w http.ResponseWriter, r *http.Request, socket bool) string {
 		}
 	}
 	if allowed == "*" {
-		return "the page's origin is not this site, and the request has the visitor's cookies: name the origin in the Caddyfile, by header Access-Control-Allow-Origin <origin>, instead of *"
+		return "the page's origin is not this site, and the request has the visitor's cookies: name the origin in the Caddyfile, by origins <origin> in the block of comet"
 	}
-	return "the page's origin is not this site, so it may not read the answer; the site's Caddyfile lets it by: header Access-Control-Allow-Origin <origin> (a line of its own: a block that also removes headers sets it too late)"
+	return "the page's origin is not this site, so it may not read the answer; the site's Caddyfile lets it by: origins <origin>, in the block of comet"
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-comet/caddy-comet/internal/access"
 	"github.com/caddy-comet/caddy-comet/internal/hold"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/log"
@@ -28,6 +29,8 @@ type sharedHub struct {
 	name string
 	*hub.Hub
 	stored
+	// decisions are the site's about who may listen. They outlive configurations.
+	decisions *access.Decisions
 }
 
 // Destruct ends the hub when nobody refers to it any more.
@@ -56,7 +59,7 @@ func referHub(name string, hasStore bool) (*sharedHub, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &sharedHub{name: name, Hub: h, stored: stored{log: memory, begun: !hasStore}}, nil
+		return &sharedHub{name: name, Hub: h, stored: stored{log: memory, begun: !hasStore}, decisions: access.NewDecisions(hub.DefaultLimits().Holds, nil)}, nil
 	})
 	if err != nil {
 		return nil, err

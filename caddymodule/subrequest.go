@@ -127,7 +127,7 @@ func (s subrequest) of(r *http.Request, ctx context.Context) (*http.Request, err
 		header.Del(name)
 	}
 	for name := range header {
-		if strings.HasPrefix(name, "Sec-Websocket-") {
+		if hasAnyPrefix(name, "Sec-Websocket-", "Comet-", "Grip-") { // whoever sends these is not the visitor
 			delete(header, name)
 		}
 	}
@@ -144,6 +144,10 @@ func (s subrequest) of(r *http.Request, ctx context.Context) (*http.Request, err
 		own.Body = io.NopCloser(bytes.NewReader(s.Body))
 	}
 	return own.WithContext(ctx), nil
+}
+
+func hasAnyPrefix(s string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s, p) })
 }
 
 // subrequestHeader marks a sub-request where it comes back from outside, should

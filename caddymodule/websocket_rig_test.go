@@ -36,6 +36,8 @@ type spoken struct {
 	Retry        *int            `json:"retry"`
 	Subscribed   []string        `json:"subscribed"`
 	Unsubscribed []string        `json:"unsubscribed"`
+	Denied       []string        `json:"denied"`
+	Error        string          `json:"error"`
 }
 
 // dialSocket begins a WebSocket, and returns the error where it may not.

@@ -10,6 +10,7 @@ package hold
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -50,6 +51,8 @@ type Hold struct {
 	Deflate bool
 	// Admit is asked when a WebSocket's client wants more channels. nil admits all.
 	Admit Admit
+	// Busy, if not empty, is why nothing is held: the client is told to come back.
+	Busy string
 	// Waits, if not nil, is called when the hub knows of the hold: from here on it is
 	// told what happens.
 	Waits func()
@@ -159,7 +162,7 @@ func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
 	l := h.waiting(w, r)
 	c, b, err := h.open(h.Since, l)
 	switch {
-	case errors.Is(err, hub.ErrTooManyHolds), errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed):
+	case notNow(err):
 		status, body := h.Answer.Full(err.Error(), comeBack)
 		mood := away
 		if status != http.StatusOK {
@@ -214,13 +217,33 @@ func (h *Hold) course() (course, *base) {
 	return c, &c.base
 }
 
+// notNow reports whether a client that was refused may come back.
+func notNow(err error) bool {
+	for _, known := range []error{hub.ErrTooManyHolds, hub.ErrTooManyChannels, hub.ErrClosed, hub.ErrKicked, errBusy} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// errBusy is [Hold.Busy].
+var errBusy = errors.New("busy")
+
+func (h *Hold) subscribe(c hub.SubConfig) (*hub.Sub, error) {
+	if h.Busy != "" {
+		return nil, fmt.Errorf("%w: %s", errBusy, h.Busy)
+	}
+	return h.Hub.Subscribe(c)
+}
+
 // open opens a course whose answer goes to that line. What is no stream is over
 // with a delivery.
 func (h *Hold) open(since hub.Since, to line) (c course, b *base, err error) {
 	c, b = h.course()
 	b.answer, b.line = h.Answer, to
 	b.limit(h.Who)
-	b.sub, err = h.Hub.Subscribe(hub.SubConfig{
+	b.sub, err = h.subscribe(hub.SubConfig{
 		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: !h.Answer.Stream(),
 	})
 	if err == nil && h.Waits != nil {

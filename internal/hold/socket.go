@@ -58,9 +58,9 @@ func (h *Hold) beginTalk(w http.ResponseWriter, r *http.Request, t Talk) error {
 	}, talk: c}
 	c.answer, c.line, c.aside = c.talk, &g.parked, g.aside
 	c.limit(h.Who)
-	c.sub, err = h.Hub.Subscribe(hub.SubConfig{Channels: h.Channels, Since: h.Since, Waker: &c.base, Who: h.Who})
+	c.sub, err = h.subscribe(hub.SubConfig{Channels: h.Channels, Since: h.Since, Waker: &c.base, Who: h.Who})
 	switch {
-	case errors.Is(err, hub.ErrTooManyHolds), errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrClosed):
+	case notNow(err):
 		g.refusal = appendClose(nil, tryLater, err.Error())
 	case err != nil:
 		return err

@@ -41,6 +41,21 @@ func EachAfterStamp(stamp int64) Since {
 	return Since{stamped: true, stamps: []int64{stamp}, each: true}
 }
 
+// Of is the same for those of the subscription's channels that are kept, by their
+// place.
+func (s Since) Of(kept func(i int) bool) Since {
+	if s.stamped {
+		var stamps []int64
+		for i, stamp := range s.stamps {
+			if kept(i) {
+				stamps = append(stamps, stamp)
+			}
+		}
+		s.stamps = stamps
+	}
+	return s
+}
+
 // Waker is told once when an armed subscription has a delivery. It must not
 // block and must not call the hub or the subscription: the subscription is
 // locked meanwhile, so that nobody is told after [Sub.Rest] or [Sub.Close] has
