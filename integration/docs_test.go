@@ -152,16 +152,16 @@ func TestTheExampleRunsAsItIs(t *testing.T) {
 
 // TestTheDocumentedOriginMayListen, and only with the documented line.
 func TestTheDocumentedOriginMayListen(t *testing.T) {
-	const line = "\theader /comet/* Access-Control-Allow-Origin https://shop.example\n"
+	const line = "\t\torigins https://app.example https://shop.example:8443\n\t\tauthorize /comet-auth.php\n"
 	for name, with := range map[string]string{"with the line": line, "without": ""} {
 		t.Run(name, func(t *testing.T) {
 			dir, listen := runDir(t), port(t)
-			caddy(t, dir, "{\n\tauto_https off\n}\n"+documented(t, "origin", "example.com", "http://127.0.0.1:"+listen, line, with))
+			caddy(t, dir, "{\n\tauto_https off\n}\n"+documented(t, "origins", "example.com", "http://127.0.0.1:"+listen, line, strings.ReplaceAll(with, "\t\tauthorize /comet-auth.php\n", "")))
 			r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+listen+"/comet/orders?wait=0", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Header.Set("Origin", "https://shop.example")
+			r.Header.Set("Origin", "https://shop.example:8443")
 			res, err := plain.Do(r)
 			if err != nil {
 				t.Fatal(err)
@@ -169,7 +169,7 @@ func TestTheDocumentedOriginMayListen(t *testing.T) {
 			res.Body.Close()
 			want, allowed := http.StatusForbidden, ""
 			if with != "" {
-				want, allowed = http.StatusOK, "https://shop.example"
+				want, allowed = http.StatusOK, "https://shop.example:8443"
 			}
 			if got := res.Header.Get("Access-Control-Allow-Origin"); res.StatusCode != want || got != allowed {
 				t.Errorf("got %s with %q", res.Status, got)
