@@ -83,7 +83,7 @@ func (s *Sub) joinLocked(channels []string, since Since) (Joined, error) {
 // mayJoinLocked reports whether there is room for one channel more.
 func (s *Sub) mayJoinLocked() error {
 	h := s.hub
-	if most := h.limits.ChannelsPerSub; len(s.members) == most {
+	if most := h.limits.ChannelsPerSub; len(s.members) >= most { // it may have been more
 		return tooMany(ErrTooManyNames, most, "leave others, or open a second connection")
 	}
 	return h.roomLocked(1)
@@ -125,7 +125,7 @@ func (s *Sub) Leave(channels []string) error {
 func (s *Sub) change(f func() error) error {
 	h := s.hub
 	h.mu.Lock()
-	if s.state == subClosed {
+	if s.state == subClosed || h.closed {
 		h.mu.Unlock()
 		return ErrClosed
 	}

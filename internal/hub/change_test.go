@@ -190,6 +190,22 @@ func TestJoinedChannelsCountInWhatAllFollowTogether(t *testing.T) {
 	})
 }
 
+// TestWhatAJoinMeetsMayHaveChanged: limits are lower, or the hub has ended.
+func TestWhatAJoinMeetsMayHaveChanged(t *testing.T) {
+	bubble(t, func(r *rig) {
+		f := r.subscribe(hub.Since{}, "a", "b", "c")
+		r.limit(func(l *hub.Limits) { l.ChannelsPerSub = 2 })
+		_, err := f.Join([]string{"d"}, hub.Since{})
+		wantError(t, err, hub.ErrTooManyNames)
+		f.leave("a", "b")
+		f.join(hub.Since{}, "d")
+		_ = r.hub.Close()
+		_, err = f.Join([]string{"e"}, hub.Since{})
+		wantError(t, err, hub.ErrClosed)
+		wantError(t, f.Leave([]string{"d"}), hub.ErrClosed)
+	})
+}
+
 // TestNothingIsLostWhileChannelsChange joins and leaves one channel again and
 // again while another is published on.
 func TestNothingIsLostWhileChannelsChange(t *testing.T) {
