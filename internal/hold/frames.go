@@ -136,6 +136,9 @@ func (in *inbound) hear(b []byte, text func([]byte) error, control func(ws.OpCod
 			in.rest = bytes.Clone(b)
 			return nil
 		}
+		if in.floods() {
+			return &closing{ws.StatusPolicyViolation, "too many messages in a short time", BadMessage}
+		}
 		end := len(b) - from.Len() + int(h.Length)
 		payload := bytes.Clone(b[len(b)-from.Len() : end])
 		b = b[end:]
@@ -162,8 +165,6 @@ func (in *inbound) check(h ws.Header) error {
 		state |= ws.StateExtended
 	}
 	switch err := ws.CheckHeader(h, state); {
-	case in.floods():
-		return &closing{ws.StatusPolicyViolation, "too many messages in a short time", BadMessage}
 	case err != nil:
 		return &closing{ws.StatusProtocolError, err.Error(), BadMessage}
 	case h.Rsv2() || h.Rsv3() || h.Rsv1() && (h.OpCode.IsControl() || h.OpCode == ws.OpContinuation):

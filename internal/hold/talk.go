@@ -242,18 +242,18 @@ func (t *talk) refused(err error) error {
 	case errors.Is(err, hub.ErrKicked):
 		t.goAway(Kicked)
 		return nil
-	case errors.Is(err, hub.ErrTooManyChannels):
+	case errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrTooManyHolds):
 		return &closing{tryLater, err.Error(), Denied}
 	}
 	return &closing{ws.StatusPolicyViolation, err.Error(), Denied}
 }
 
-// goAway ends the course soon, for the client to begin another.
+// goAway ends the course at once, for the client to begin another.
 func (t *talk) goAway(why Outcome) {
 	if t.end == 0 {
 		t.report.Outcome = why
-		t.end = park.Now()
 	}
+	t.end = park.Now() // it may have been about to end, later
 }
 
 // control answers a control frame.

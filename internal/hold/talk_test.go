@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,12 +60,18 @@ type conversation struct {
 	hub *hub.Hub
 	*talk
 	to *sheet
+	// fanouts are how many publishes everybody has got.
+	fanouts *atomic.Int64
 }
 
 // converse begins one on the channel "a".
 func converse(t *testing.T) *conversation {
 	t.Helper()
-	h, err := hub.New(hub.Config{Log: log.NewMemory(nil), Limits: hub.DefaultLimits()})
+	fanouts := new(atomic.Int64)
+	h, err := hub.New(hub.Config{
+		Log: log.NewMemory(nil), Limits: hub.DefaultLimits(),
+		OnFanout: func(time.Duration) { fanouts.Add(1) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +97,7 @@ func converse(t *testing.T) *conversation {
 	if c.sub, err = h.Subscribe(hub.SubConfig{Channels: ask.Channels, Waker: &c.base}); err != nil {
 		t.Fatal(err)
 	}
-	talking := &conversation{t, h, c, to}
+	talking := &conversation{t, h, c, to, fanouts}
 	c.begin()
 	talking.settle()
 	return talking
@@ -203,6 +210,9 @@ func TestChannelsChangeWhileAnEventComes(t *testing.T) {
 		if !slices.IsSorted(at) || at[0] < 0 {
 			t.Errorf("%v in %s", at, got)
 		}
+		if n := c.fanouts.Load(); n != 1 || c.report.Events != 2 { // nobody has heard "early" as it came
+			t.Errorf("%d have gone to all; it has got %d", n, c.report.Events)
+		}
 		c.publish("a", "no more")
 		c.publish("b", "still")
 		if got := c.hears(); len(got) != 1 || !strings.Contains(got[0], `"still"`) {
@@ -234,26 +244,114 @@ func TestATalkEndsWithItsHubOrTheProcess(t *testing.T) {
 	}
 }
 
-// A wish that comes when the configuration is no longer in force ends the talk.
+// A wish that comes when the configuration is no longer in force ends the talk, also
+// one that would have ended within a minute.
 func TestAWishAfterAReload(t *testing.T) {
+	for name, retire := range map[string]func(*conversation){
+		"of which nobody was told": func(*conversation) {},
+		"of which it was told":     func(c *conversation) { c.retire() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := converse(t)
+			void := make(chan struct{})
+			c.void = void
+			c.says(ws.NewTextFrame([]byte(`{"subscribe":["b"]}`)))
+			close(void)
+			c.hears()
+			retire(c)
+			c.says(ws.NewTextFrame([]byte(`{"subscribe":["c"]}`)), ws.NewTextFrame([]byte(`{"subscribe":["d"]}`)))
+			if due := c.when(); due == 0 || due > park.Now() {
+				t.Fatalf("%s: it is not over at once", name)
+			}
+			c.due()
+			if got := c.hears(); len(got) != 2 || !strings.Contains(got[0], `"retry":`) || got[1] != "close 1001 come back" {
+				t.Errorf("%s: %q", name, got)
+			}
+			c.flushed()
+			if r := c.to.reports; len(r) != 1 || r[0].Outcome != Retired {
+				t.Errorf("%s: %+v", name, r)
+			}
+		})
+	}
+}
+
+// A wish that cannot be granted ends the talk with the reason: come later, or never.
+func TestWishesThatAreNotGranted(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(*conversation)
+		limit  func(*hub.Limits)
+		want   string
+	}{
+		"no more channels":    {nil, func(l *hub.Limits) { l.Channels = 1 }, "close 1013 too many channels"},
+		"too many for one":    {nil, func(l *hub.Limits) { l.ChannelsPerSub = 1 }, "close 1008 too many channels in one request"},
+		"too many for all":    {tenOthers, func(l *hub.Limits) { l.Holds, l.ChannelsPerSub = 2, 2 }, "close 1013 too many held requests"},
+		"a hub that has gone": {nil, nil, "close 1001 come back"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			talk := converse(t)
+			talk.hears()
+			if c.before != nil {
+				c.before(talk)
+			}
+			if c.limit != nil {
+				limits := hub.DefaultLimits()
+				c.limit(&limits)
+				talk.hub.SetLimits(limits)
+			} else {
+				talk.hub.Close()
+			}
+			talk.says(ws.NewTextFrame([]byte(`{"subscribe":["b"]}`)))
+			if when := talk.when(); when != 0 && when <= park.Now() {
+				talk.due()
+				talk.settle()
+			}
+			got := talk.hears()
+			if len(got) == 0 || !strings.HasPrefix(got[len(got)-1], c.want) || !talk.to.last {
+				t.Errorf("%s: %q, want %q", name, got, c.want)
+			}
+		})
+	}
+}
+
+// tenOthers follow two channels each.
+func tenOthers(c *conversation) {
+	for range 10 {
+		if _, err := c.hub.Subscribe(hub.SubConfig{Channels: []string{"a", "c"}}); err != nil {
+			c.Fatal(err)
+		}
+	}
+}
+
+// A client may say so much at once, and then go on at a fair pace; in how many pieces
+// a message comes is the network's doing.
+func TestWhatIsAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := converse(t)
-		void := make(chan struct{})
-		c.void = void
-		c.says(ws.NewTextFrame([]byte(`{"subscribe":["b"]}`)))
-		close(void)
-		c.hears()
-		c.says(ws.NewTextFrame([]byte(`{"subscribe":["c"]}`)), ws.NewTextFrame([]byte(`{"subscribe":["d"]}`)))
-		if due := c.when(); due == 0 || due > park.Now() {
-			t.Fatal("it is not over at once")
+		ping := client(ws.NewPingFrame(nil))
+		for range 3 {
+			c.says(slices.Repeat([]ws.Frame{ws.NewPingFrame(nil)}, fairFrames)...)
+			if got := c.hears(); got[len(got)-1] != "pong " {
+				t.Fatalf("it ends too early: %q", got)
+			}
+			time.Sleep(fairFrames * fairTime)
 		}
-		c.due()
-		if got := c.hears(); len(got) != 2 || !strings.Contains(got[0], `"retry":`) || got[1] != "close 1001 come back" {
-			t.Errorf("%q", got)
+		for range 3 * fairFrames {
+			c.heard(ping)
+			c.settle()
+			time.Sleep(fairTime)
 		}
-		c.flushed()
-		if r := c.to.reports; len(r) != 1 || r[0].Outcome != Retired {
-			t.Errorf("%+v", r)
+		for _, piece := range client(ws.NewTextFrame([]byte(`{"subscribe":["` + strings.Repeat("x", 2*fairFrames/4) + `"]}`))) {
+			c.heard([]byte{piece})
+			c.settle()
+		}
+		if got := c.hears(); !strings.HasPrefix(got[len(got)-1], `{"subscribed":["xxx`) {
+			t.Fatalf("it ends too early: %q", got[len(got)-1])
+		}
+		wishes := slices.Repeat([]ws.Frame{ws.NewTextFrame([]byte(`{"subscribe":["b"]}`))}, fairFrames)
+		c.says(wishes...)
+		got := c.hears()
+		if got[len(got)-1] != "close 1008 too many messages in a short time" || len(c.to.reports) != 1 || c.to.reports[0].Outcome != BadMessage {
+			t.Errorf("after %d answers: %s, %+v", len(got), got[len(got)-1], c.to.reports)
 		}
 	})
 }
