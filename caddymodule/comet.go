@@ -279,7 +279,7 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 		return nil, nil
 	}
 	_, talks := ask.Answer.(hold.Talk)
-	if !slices.Contains(c.methods(), r.Method) && !(talks && r.Method == http.MethodConnect) {
+	if !slices.Contains(c.methods(), r.Method) && !(r.Method == http.MethodConnect && (talks || err != nil)) {
 		w.Header().Set("Allow", strings.Join(c.methods(), ", "))
 		text := "this address is for listening, by GET; publishing goes to comet_publish"
 		if c.Dialect == "doorbell" {

@@ -17,6 +17,7 @@ var socketWays = map[string]struct {
 	"wrapped":  {"", "http://SITE {\n bind 127.0.0.1\n log\n encode\n header X-Site yes\n comet /comet/*\n}", "ws://SITE"},
 	"opaque":   {"", "http://SITE {\n bind 127.0.0.1\n header >X-Site yes\n comet /comet/*\n}", "ws://SITE"},
 	"TLS":      {overTLS, "https://localhost:TLS {\n bind 127.0.0.1\n comet /comet/*\n}", "wss://localhost:TLS"},
+	"HTTP/3":   {overTLS, "https://localhost:TLS {\n bind 127.0.0.1\n comet /comet/*\n}", "https://localhost:TLS"},
 	"unparked": {"comet {\n park off\n}", "http://SITE {\n bind 127.0.0.1\n comet /comet/*\n}", "ws://SITE"},
 }
 
@@ -32,12 +33,19 @@ func TestAWebSocketHearsEvents(t *testing.T) {
 				way.globals = ""
 			}
 			s := start(t, way.globals, way.site+publisherDoor)
-			if name == "TLS" {
+			if way.globals == overTLS {
 				s.waitForTLS()
 			}
+			h3 := h3Client(t).Transport
 			a, b := unique("a"), unique("b")
 			for range 3 {
-				c := dialed(t, s.address(way.url)+"/comet/"+a)
+				url := s.address(way.url) + "/comet/" + a
+				var c *socket
+				if name == "HTTP/3" {
+					c = connected(t, h3, url)
+				} else {
+					c = dialed(t, url)
+				}
 				from := c.position()
 				s.must(a, `one`)
 				if e := c.event(a, `"one"`); e.Cursor == from {
@@ -134,6 +142,7 @@ http://SITE {
 	dialed(t, "ws://"+s.site+"/comet/"+unique("yes"), "Origin", "http://"+s.site)
 	dialed(t, "ws://"+s.site+"/one/"+unique("yes"), "Origin", "https://friend.example", "Cookie", "a=b")
 	refused(t, "http"+all[2:], "Origin", "https://other.example", "Cookie", "a=b").wants(t, 403, "cookies")
+	refused(t, "http"+all[2:], "Origin", "https://other.example", "Authorization", "Basic YTpi").wants(t, 403, "cookies")
 	refused(t, "http://"+s.site+"/one/a", "Origin", "https://other.example").wants(t, 403, "origin")
 }
 

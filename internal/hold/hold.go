@@ -146,6 +146,10 @@ func (h *Hold) Serve(w http.ResponseWriter, r *http.Request) (Report, error) {
 // Begin is what Serve does before it waits, and may be called by [Aside]. Then End
 // follows.
 func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
+	if r.ProtoMajor == 3 {
+		h.Wait = min(h.Wait, maxWaitHTTP3)
+		h.Heartbeat = min(h.Heartbeat, maxWaitHTTP3)
+	}
 	if t, ok := h.Answer.(Talk); ok {
 		return h.beginTalk(w, r, t)
 	}
@@ -154,10 +158,6 @@ func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		h.report = Report{Outcome: Timeout}
 		return nil
-	}
-	if r.ProtoMajor == 3 {
-		h.Wait = min(h.Wait, maxWaitHTTP3)
-		h.Heartbeat = min(h.Heartbeat, maxWaitHTTP3)
 	}
 	l := h.waiting(w, r)
 	c, b, err := h.open(h.Since, l)

@@ -143,7 +143,8 @@ func (g *talking) Arrived() {
 
 // handshake returns the header that answers a request which begins a WebSocket.
 func handshake(r *http.Request, negotiate func(httphead.Option) (httphead.Option, error)) (http.Header, error) {
-	if extended(r) {
+	inStream := extended(r)
+	if inStream {
 		// What HTTP/1.1 has a key for is done by the protocol itself.
 		like := r.Clone(r.Context())
 		like.Method, like.ProtoMajor, like.ProtoMinor = http.MethodGet, 1, 1
@@ -156,8 +157,11 @@ func handshake(r *http.Request, negotiate func(httphead.Option) (httphead.Option
 	_, _, _, err := ws.HTTPUpgrader{Negotiate: negotiate}.Upgrade(r, answer)
 	switch {
 	case errors.Is(err, ws.ErrHandshakeUpgradeRequired):
-		return nil, &HandshakeError{http.StatusUpgradeRequired, "this version of WebSocket is not known here; version 13 is (RFC 6455)",
-			http.Header{"Sec-Websocket-Version": {"13"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}}}
+		header := http.Header{"Sec-Websocket-Version": {"13"}}
+		if !inStream {
+			header["Upgrade"], header["Connection"] = []string{"websocket"}, []string{"Upgrade"}
+		}
+		return nil, &HandshakeError{http.StatusUpgradeRequired, "this version of WebSocket is not known here; version 13 is (RFC 6455)", header}
 	case err != nil:
 		return nil, &HandshakeError{http.StatusBadRequest, "the request is no handshake of a WebSocket: " + err.Error() +
 			"; is there a proxy in front that takes Upgrade or Connection out?", nil}
@@ -165,6 +169,11 @@ func handshake(r *http.Request, negotiate func(httphead.Option) (httphead.Option
 	said, err := http.ReadResponse(bufio.NewReader(&answer.said), nil)
 	if err != nil {
 		return nil, err
+	}
+	if inStream {
+		for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Accept"} {
+			said.Header.Del(name) // of HTTP/1.1 alone; HTTP/3 takes no answer with them
+		}
 	}
 	return said.Header, nil
 }

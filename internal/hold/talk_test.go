@@ -75,16 +75,7 @@ func converse(t *testing.T) *conversation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := dialect.New("native", dialect.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := httptest.NewRequest(http.MethodGet, "/comet/a", nil)
-	r.Header.Set("Upgrade", "websocket")
-	ask, err := d.Read(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ask := asksToTalk(t)
 	to := new(sheet)
 	c := &talk{stream: stream{heartbeat: comeBack}, of: h, talk: frame(ask.Answer.(Talk), false)}
 	c.answer, c.line = c.talk, to
@@ -101,6 +92,22 @@ func converse(t *testing.T) *conversation {
 	c.begin()
 	talking.settle()
 	return talking
+}
+
+// asksToTalk is a handshake for the channel "a".
+func asksToTalk(t *testing.T) dialect.Ask {
+	t.Helper()
+	d, err := dialect.New("native", dialect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/comet/a", nil)
+	r.Header.Set("Upgrade", "websocket")
+	ask, err := d.Read(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ask
 }
 
 // settle has all that is sent go out.
@@ -186,6 +193,20 @@ func TestATalkerThatFallsSilentIsGone(t *testing.T) {
 			t.Errorf("the reports are %+v", r)
 		}
 	})
+}
+
+// QUIC drops a connection that is silent for longer.
+func TestATalkOnHTTP3IsNeverSilentForLong(t *testing.T) {
+	h := Hold{Answer: asksToTalk(t).Answer, Heartbeat: time.Hour}
+	r := httptest.NewRequest(http.MethodConnect, "/comet/a", nil)
+	r.ProtoMajor = 3
+	var refused *HandshakeError
+	if err := h.Begin(httptest.NewRecorder(), r); !errors.As(err, &refused) || refused.Status != http.StatusNotImplemented {
+		t.Fatal(err) // there is nowhere to park
+	}
+	if h.Heartbeat != maxWaitHTTP3 {
+		t.Errorf("it says something every %s", h.Heartbeat)
+	}
 }
 
 // An event that came just before is not lost when the channels change, and is ahead of
