@@ -55,6 +55,6 @@ soak:
 
 # A comparison with nginx and Nchan, written to docs/benchmarks.md. BENCH=-quick for a first impression.
 bench: build
-	integration/install.sh php nginx tools
+	integration/install.sh php nginx node tools
 	go build -o bin/bench ./bench
 	bin/bench $(BENCH)

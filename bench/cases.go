@@ -8,11 +8,13 @@ const (
 	pollsTLS     = "polls, TLS"
 	streamsPlain = "streams, plain"
 	streamsTLS   = "streams, TLS"
+	socketsPlain = "WebSockets, plain"
 	manyChannels = "many channels"
 	pollsHTTP2   = "polls, HTTP/2"
 	sharedHTTP2  = "polls that share connections, HTTP/2"
 	steadyPace   = "steady pace"
 	passThrough  = "pass-through"
+	stepDown     = "client library, stepping down"
 )
 
 // cases are all that is measured, in this order.
@@ -20,6 +22,7 @@ func (b *bench) cases() []benchCase {
 	held := []*holding{
 		{name: pollsPlain, grows: true},
 		{name: streamsPlain, streams: true, grows: true},
+		{name: socketsPlain, streams: true, sockets: true, grows: true},
 		{name: pollsTLS, secure: true},
 		{name: streamsTLS, secure: true, streams: true},
 		{name: manyChannels, each: true},
@@ -38,5 +41,6 @@ func (b *bench) cases() []benchCase {
 		all = append(all, benchCase{h.name, h.measure})
 	}
 	s, p := &steady{bench: b, name: steadyPace}, &passing{bench: b, name: passThrough}
-	return append(all, benchCase{s.name, s.measure}, benchCase{p.name, p.measure})
+	l := &ladder{bench: b, name: stepDown}
+	return append(all, benchCase{s.name, s.measure}, benchCase{p.name, p.measure}, benchCase{l.name, l.measure})
 }

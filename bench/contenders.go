@@ -51,17 +51,18 @@ var contenders = []contender{
 	{name: parked, program: comet{knows: "park off"}},
 	// Longer than the run, so that what is measured is what a lease does.
 	{name: leased, program: comet{options: "lease 10m"}, not: map[string]string{
-		streamsPlain: ofPolls, streamsTLS: ofPolls, pollsHTTP2: notParked, sharedHTTP2: notParked,
+		streamsPlain: ofPolls, streamsTLS: ofPolls, socketsPlain: ofPolls, pollsHTTP2: notParked, sharedHTTP2: notParked,
 	}},
-	{name: goroutines, program: comet{options: "park off"}, not: map[string]string{pollsHTTP2: notParked, sharedHTTP2: notParked}},
+	{name: goroutines, program: comet{options: "park off"}, not: map[string]string{socketsPlain: alwaysParked, pollsHTTP2: notParked, sharedHTTP2: notParked}},
 	// Before there was parking, every request had its goroutines.
 	{name: goroutines, program: comet{lacks: "park off"}},
 }
 
 const (
-	ofPolls   = "a lease is of polls"
-	notParked = "on HTTP/2 each request has a goroutine, whatever else is set"
-	ofNothing = "memory is of interest here, which is the same"
+	ofPolls      = "a lease is of polls"
+	notParked    = "on HTTP/2 each request has a goroutine, whatever else is set"
+	alwaysParked = "a WebSocket has no goroutine, whatever else is set"
+	ofNothing    = "memory is of interest here, which is the same"
 )
 
 // within returns who takes part in a case, their names, and a sentence for each

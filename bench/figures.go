@@ -39,6 +39,7 @@ var figures = []figure{
 	{"memory of a poll, TLS", pollsTLS, memoryHeld, 0.70, ratioAtMost, anyOfOurs},
 	{"memory of a stream, TLS", streamsTLS, memoryHeld, 0.70, ratioAtMost, anyOfOurs},
 	{"memory of a stream, plain", streamsPlain, memoryHeld, 0.20, ratioAtMost, anyOfOurs},
+	{"memory of an idle WebSocket, plain", socketsPlain, memoryHeld, 0.40, ratioAtMost, anyOfOurs},
 	{"CPU per delivery, polls", pollsPlain, cpuDelivery, 0.85, ratioAtMost, anyOfOurs},
 	{"CPU per delivery, streams", streamsPlain, cpuDelivery, 0.85, ratioAtMost, anyOfOurs},
 	{"event to last answer, polls", pollsPlain, lastAnswer, 0.85, ratioAtMost, anyOfOurs},

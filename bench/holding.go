@@ -17,6 +17,8 @@ type holding struct {
 	*caseResult
 	name            string
 	streams, secure bool
+	// sockets: the streams are WebSockets.
+	sockets bool
 	// share is how many polls share a connection of HTTP/2, 0 for HTTP/1.1.
 	share int
 	// each connection has a channel of its own; else all share one.
@@ -76,7 +78,10 @@ func (h *holding) channels() int {
 
 func (h *holding) caption() string {
 	what := "polls"
-	if h.streams {
+	switch {
+	case h.sockets:
+		what = "WebSockets"
+	case h.streams:
 		what = "event streams"
 	}
 	where := "in one channel"
@@ -100,7 +105,7 @@ func (h *holding) caption() string {
 // live is one life of all servers, from their start: memory without and with
 // connections, and CPU while nothing happens. The last life goes on with events.
 func (h *holding) live(ctx context.Context, list []contender, life int) error {
-	all, err := h.launch(ctx, list, load.Target{Streams: h.streams, Secure: h.secure || h.share > 0, Share: h.share, Channels: h.channels()}, nil)
+	all, err := h.launch(ctx, list, load.Target{Streams: h.streams, Sockets: h.sockets, Secure: h.secure || h.share > 0, Share: h.share, Channels: h.channels()}, nil)
 	defer stopAll(all)
 	if err != nil {
 		return err

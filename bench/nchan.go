@@ -59,7 +59,7 @@ http {
 		ssl_certificate_key %[8]s;
 		ssl_protocols TLSv1.3;
 		location ~ ^/comet/(\w+)$ {
-			nchan_subscriber longpoll eventsource;
+			nchan_subscriber longpoll eventsource websocket;
 			nchan_channel_id $1;
 			nchan_subscriber_first_message newest;
 		}

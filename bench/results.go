@@ -35,12 +35,13 @@ var (
 	cpuPost     = metric{name: "server CPU per POST, answer and next poll, µs"}
 	pageRate    = metric{name: "pages a second"}
 	pageCPU     = metric{name: "server CPU per page, µs"}
+	firstEvent  = metric{name: "start to first event, ms"}
 )
 
 // metrics are all of them, in the order of the tables.
 var metrics = []metric{
 	memoryHeld, memoryPoll, memoryAfter, memoryLong, growth, cpuIdle, cpuDelivery, cpuNext, cpuCycle, halfAnswer, lastAnswer,
-	halfTouch, tailTouch, cpuTouch, halfPost, tailPost, cpuPost, pageRate, pageCPU,
+	halfTouch, tailTouch, cpuTouch, halfPost, tailPost, cpuPost, pageRate, pageCPU, firstEvent,
 }
 
 // results has the samples of all cases.

@@ -5,6 +5,8 @@ package load
 import (
 	"bytes"
 	"strconv"
+
+	"github.com/gobwas/ws"
 )
 
 // answer is one whole answer to a poll, or one piece of a stream: its head, an
@@ -13,8 +15,11 @@ type answer struct {
 	head, body []byte
 }
 
-// ok reports whether an answer with a head says 200, or another 2xx to a POST.
-func (a answer) ok() bool { return bytes.HasPrefix(a.head, []byte("HTTP/1.1 2")) }
+// ok reports whether an answer with a head says 200, another 2xx to a POST, or 101 to
+// who begins a WebSocket.
+func (a answer) ok() bool {
+	return bytes.HasPrefix(a.head, []byte("HTTP/1.1 2")) || bytes.HasPrefix(a.head, []byte("HTTP/1.1 101 "))
+}
 
 // header returns a field of the head, which is written as both servers write it.
 func (a answer) header(name string) string {
@@ -50,6 +55,17 @@ func cutAnswer(data []byte) (a answer, rest []byte, ok bool) {
 func cutPiece(data []byte) (a answer, rest []byte, ok bool) {
 	body, rest, ok := bytes.Cut(data, []byte("\n\n"))
 	return answer{body: body}, rest, ok
+}
+
+// cutFrame takes the next frame off a WebSocket that is open.
+func cutFrame(data []byte) (a answer, rest []byte, ok bool) {
+	from := bytes.NewReader(data)
+	h, err := ws.ReadHeader(from)
+	if err != nil || int64(from.Len()) < h.Length {
+		return answer{}, data, false
+	}
+	body := data[len(data)-from.Len():]
+	return answer{body: body[:h.Length]}, body[h.Length:], true
 }
 
 // cutHead takes the head of a stream off the data.

@@ -68,7 +68,11 @@ func cursorNchan(a answer) string {
 func (l *Load) request(b []byte, c *conn) []byte {
 	b = l.speaks.ask(b, c.channel, c.cursor)
 	accept := "*/*"
-	if l.target.Streams {
+	switch {
+	case l.target.Sockets:
+		b = fmt.Appendf(b, "Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: http://%s\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", l.target.host())
+	case l.target.Streams:
 		accept = "text/event-stream"
 	}
 	return fmt.Appendf(b, "Host: %s\r\n"+

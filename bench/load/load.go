@@ -22,8 +22,9 @@ type Target struct {
 	Site, Publish string
 	// Dialect is the key of [dialects].
 	Dialect string
-	// Secure asks by TLS 1.3, Streams for server-sent events instead of polls.
-	Secure, Streams bool
+	// Secure asks by TLS 1.3, Streams for server-sent events instead of polls; with
+	// Sockets these are WebSockets.
+	Secure, Streams, Sockets bool
 	// Share is how many visitors share a connection by TLS 1.3 and HTTP/2; 0 is
 	// for HTTP/1.1.
 	Share int

@@ -118,18 +118,20 @@ func TestWhatIsNoAnswerIsCounted(t *testing.T) {
 // TestAnswersAreCutWhereTheyEnd in whatever parts they come.
 func TestAnswersAreCutWhereTheyEnd(t *testing.T) {
 	for name, c := range map[string]struct {
-		streams bool
-		text    string
-		want    []string // of bodies
+		target Target
+		text   string
+		want   []string // of bodies
 	}{
-		"polls": {false, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", []string{"abc", ""}},
-		"a stream": {true, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hi\n\nid: 1\ndata: x\n\nid: 2\n\n",
+		"polls": {Target{}, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", []string{"abc", ""}},
+		"a stream": {Target{Streams: true}, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hi\n\nid: 1\ndata: x\n\nid: 2\n\n",
 			[]string{"", ": hi", "id: 1\ndata: x", "id: 2"}},
-		"a stream in chunks": {true, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n: hi\n\n\r\n9\r\ndata: x\n\n\r\n",
+		"a stream in chunks": {Target{Streams: true}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n: hi\n\n\r\n9\r\ndata: x\n\n\r\n",
 			[]string{"", "6\r\n: hi", "\r\n9\r\ndata: x"}},
+		"a WebSocket": {Target{Streams: true, Sockets: true}, "HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x02{}\x89\x00\x81\x7e\x00\x80" + strings.Repeat("x", 128),
+			[]string{"", "{}", "", strings.Repeat("x", 128)}},
 	} {
 		for size := 1; size <= len(c.text); size++ {
-			l, visitor := &Load{target: Target{Streams: c.streams}}, new(conn)
+			l, visitor := &Load{target: c.target}, new(conn)
 			var got []string
 			for text := c.text; text != ""; text = text[min(size, len(text)):] {
 				l.cut(visitor, []byte(text[:min(size, len(text))]), func(_ *conn, a answer, _ time.Time) { got = append(got, string(a.body)) })

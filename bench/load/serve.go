@@ -114,6 +114,8 @@ func (l *Load) cutter(c *conn) func([]byte) (answer, []byte, bool) {
 		return cutAnswer
 	case !c.opened:
 		return cutHead
+	case l.target.Sockets:
+		return cutFrame
 	}
 	return cutPiece
 }
