@@ -244,6 +244,24 @@ func TestAWebSocketOutlivesAReload(t *testing.T) {
 	again.event(b, `"3"`)
 }
 
+// TestAWebSocketWhoseDirectiveIsGone stays for as long as its hub does, and is then told
+// to come back: to whatever answers at its address by then.
+func TestAWebSocketWhoseDirectiveIsGone(t *testing.T) {
+	hub := unique("gone")
+	s := start(t, "comet {\n hub "+hub+" {\n history 10 1s\n}\n}", "http://SITE {\n bind 127.0.0.1\n comet /comet/* {\n hub "+hub+"\n}\n}")
+	var all []*socket
+	for range many {
+		c := dialed(t, "ws://"+s.site+"/comet/a")
+		c.position()
+		all = append(all, c)
+	}
+	s.reload("", "http://SITE {\n bind 127.0.0.1\n respond gone 410\n}")
+	if m := firstToClose(t, all); m.Retry == nil || m.Cursor == "" {
+		t.Errorf("the last message is %+v", m)
+	}
+	refused(t, "http://"+s.site+"/comet/a").wants(t, 410, "gone")
+}
+
 func TestAWebSocketThatIsTooMany(t *testing.T) {
 	s := start(t, "comet {\n max_holds 2\n}", simple)
 	name := unique("full")
