@@ -50,6 +50,8 @@ type App struct {
 	// servers are those on which the hook for the process's end is set, and
 	// whether a comet directive stands there.
 	servers map[*caddyhttp.Server]bool
+	// peers are the servers that note who connects.
+	peers map[*caddyhttp.Server]bool
 	// policies are those of the servers that have a handler of ours: policiesOf.
 	policies map[*caddyhttp.Server]string
 	// homes take parked connections back, those of each server. nil where the
@@ -132,6 +134,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logs = loggersOf(ctx)
 	a.uses = make(map[string]*hubUse)
 	a.servers = make(map[*caddyhttp.Server]bool)
+	a.peers = make(map[*caddyhttp.Server]bool)
 	a.policies = make(map[*caddyhttp.Server]string)
 	a.homes = make(map[*caddyhttp.Server]*home)
 	a.generation.retire = make(chan struct{})

@@ -186,7 +186,9 @@ func matcherFirst(d *caddyfile.Dispenser, directive string, a []string) error {
 // parsePublish reads the directive. Syntax:
 //
 //	comet_publish [<matcher>] [<hub>] {
-//		key <secret>…
+//		user     <name|number>…
+//		key      <secret>…
+//		key_file <path>…
 //	}
 func parsePublish(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	p := new(Publish)
@@ -207,11 +209,9 @@ func (p *Publish) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		p.Hub = a[0]
 	}
 	return options{
-		"key": {many: true, read: func(d *caddyfile.Dispenser) error {
-			keys, err := args(d, "one or more secrets", 1, 100)
-			p.Keys = append(p.Keys, keys...)
-			return err
-		}},
+		"user":     userOption(&p.Users),
+		"key":      words(&p.Keys, "one or more secrets"),
+		"key_file": words(&p.KeyFiles, "one or more files, as in key_file /etc/caddy/shop.keys"),
 	}.parse(d, "comet_publish")
 }
 

@@ -80,17 +80,26 @@ func recorder(w http.ResponseWriter) (counts, plain bool) {
 	return counts, counts
 }
 
-// bare gives the connection itself where Caddy has a wrapper around it that looks
-// for the preface of HTTP/2: it has looked, and only a bare socket can be watched
-// without a goroutine.
+// bare gives the connection itself: only a bare socket can be watched without a
+// goroutine.
 type bare struct{ http.Hijacker }
 
 func (b bare) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, buffered, err := b.Hijacker.Hijack()
-	if err == nil && reflect.TypeOf(c).String() == "*caddyhttp.http2Conn" {
-		if inner, ok := reflect.ValueOf(c).Elem().FieldByName("Conn").Interface().(net.Conn); ok {
-			c = inner
-		}
+	if err == nil {
+		c = bareConn(c)
 	}
 	return c, buffered, err
+}
+
+// bareConn returns what is in the wrapper that Caddy has around a connection where
+// it looks for the preface of HTTP/2.
+func bareConn(c net.Conn) net.Conn {
+	if reflect.TypeOf(c).String() != "*caddyhttp.http2Conn" {
+		return c
+	}
+	if inner, ok := reflect.ValueOf(c).Elem().FieldByName("Conn").Interface().(net.Conn); ok {
+		return inner
+	}
+	return c
 }

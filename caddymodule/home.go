@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,12 +106,15 @@ func hooks(srv *caddyhttp.Server, field string) (others int) {
 		return 1 // Caddy has changed: better not
 	}
 	for i := range f.Len() {
-		if h := f.Index(i); h.Kind() != reflect.Func || h.Pointer() != reflect.ValueOf(shakeAside).Pointer() {
+		if h := f.Index(i); h.Kind() != reflect.Func || !slices.Contains(ownHooks, h.Pointer()) {
 			others++
 		}
 	}
 	return others
 }
+
+// ownHooks are those that this module leaves with a server.
+var ownHooks = []uintptr{reflect.ValueOf(shakeAside).Pointer(), reflect.ValueOf(rememberPeer).Pointer()}
 
 // Return has the server go on with a connection, or the one that has come after
 // it.

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
 
+	"github.com/caddy-comet/caddy-comet/internal/access"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/log"
 	"github.com/caddy-comet/caddy-comet/internal/source"
@@ -118,6 +119,31 @@ func text(v *string) option {
 			*v = a[0]
 		}
 		return err
+	}}
+}
+
+// words reads a line of one or more words; several lines add up.
+func words(v *[]string, usage string) option {
+	return option{many: true, read: func(d *caddyfile.Dispenser) error {
+		a, err := args(d, usage, 1, 100)
+		*v = append(*v, a...)
+		return err
+	}}
+}
+
+func userOption(v *[]string) option {
+	return option{many: true, read: func(d *caddyfile.Dispenser) error {
+		a, err := args(d, "the names or numbers of Unix users, as in user shop", 1, 100)
+		if err != nil {
+			return err
+		}
+		for _, name := range a {
+			if err := access.CheckUser(name); err != nil {
+				return d.WrapErr(err)
+			}
+		}
+		*v = append(*v, a...)
+		return nil
 	}}
 }
 

@@ -228,6 +228,9 @@ func TestOnlyThisMachinePublishes(t *testing.T) {
 	if err := withKey.readKeys(); err != nil {
 		t.Fatal(err)
 	}
+	withUser := &Publish{app: ready, use: &hubUse{hub: shared}, users: []uint32{1003, 0}}
+	withBoth := &Publish{app: ready, use: &hubUse{hub: shared}, users: []uint32{1003}, keyring: withKey.keyring}
+	peer := func(uid uint32) context.Context { return context.WithValue(t.Context(), peerKey{}, uid) }
 	keyless := &Publish{app: ready, use: &hubUse{hub: shared}}
 	tenants := &Publish{app: ready, use: &hubUse{hub: shared}, onlySockets: true}
 	for _, c := range []struct {
@@ -238,47 +241,65 @@ func TestOnlyThisMachinePublishes(t *testing.T) {
 		host    string
 		header  [2]string
 		status  int
+		peer    context.Context
 	}{
-		{"loopback", keyless, tcp, "127.0.0.1:5000", "127.0.0.1:2020", [2]string{}, 200},
-		{"all of 127/8", keyless, tcp, "127.9.9.9:5000", "localhost", [2]string{}, 200},
-		{"IPv6 loopback", keyless, tcp, "[::1]:5000", "[::1]:2020", [2]string{}, 200},
-		{"IPv4 in IPv6", keyless, tcp, "[::ffff:127.0.0.1]:5000", "LOCALHOST:2020", [2]string{}, 200},
-		{"a socket", keyless, unix, "@", "anything.example", [2]string{}, 200},
-		{"a socket without a peer's name", keyless, unix, "", "x", [2]string{}, 200},
-		{"the network", keyless, tcp, "192.0.2.9:5000", "127.0.0.1:2020", [2]string{}, 403},
-		{"the network, a forged host", keyless, tcp, "192.0.2.9:5000", "localhost", [2]string{}, 403},
-		{"IPv6 network", keyless, tcp, "[2001:db8::1]:5000", "localhost", [2]string{}, 403},
-		{"IPv4 network in IPv6", keyless, tcp, "[::ffff:192.0.2.9]:1", "localhost", [2]string{}, 403},
-		{"says it is loopback", keyless, tcp, "192.0.2.9:5000", "localhost", [2]string{"X-Forwarded-For", "127.0.0.1"}, 403},
-		{"a peer that is none", keyless, tcp, "@", "localhost", [2]string{}, 403},
-		{"no peer", keyless, nil, "", "localhost", [2]string{}, 403},
-		{"a rebound name", keyless, tcp, "127.0.0.1:5000", "evil.example:2020", [2]string{}, 403},
-		{"a name that begins so", keyless, tcp, "127.0.0.1:5000", "127.0.0.1.evil.example", [2]string{}, 403},
-		{"no host", keyless, tcp, "127.0.0.1:5000", "", [2]string{}, 403},
-		{"through a proxy", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"X-Forwarded-For", "192.0.2.9"}, 403},
-		{"through nginx", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"X-Real-IP", "192.0.2.9"}, 403},
-		{"through Via", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Via", "1.1 x"}, 403},
-		{"through Forwarded", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Forwarded", "for=192.0.2.9"}, 403},
-		{"through a proxy to a socket", keyless, unix, "@", "localhost", [2]string{"X-Forwarded-For", "192.0.2.9"}, 403},
-		{"a page elsewhere", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "https://evil.example"}, 403},
-		{"a page from a file", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "null"}, 403},
-		{"a form", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Sec-Fetch-Site", "cross-site"}, 403},
-		{"a page over a socket", keyless, unix, "@", "x", [2]string{"Origin", "https://evil.example"}, 403},
-		{"tenants: loopback", tenants, tcp, "127.0.0.1:5000", "localhost", [2]string{}, 403},
-		{"tenants: a socket", tenants, unix, "@", "x", [2]string{}, 200},
-		{"key: right", withKey, tcp, "192.0.2.9:5000", "site.example", [2]string{"Authorization", "Bearer " + key}, 200},
-		{"key: the other", withKey, tcp, "192.0.2.9:5000", "site.example", [2]string{"Authorization", "bearer fedcba9876543210"}, 200},
-		{"key: through a proxy", withKey, tcp, "127.0.0.1:5000", "site.example", [2]string{"Authorization", "Bearer " + key}, 200},
-		{"key: none", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{}, 401},
-		{"key: none over a socket", withKey, unix, "@", "x", [2]string{}, 401},
-		{"key: wrong", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer 0123456789abcdeF"}, 401},
-		{"key: half", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer 01234567"}, 401},
-		{"key: empty", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer "}, 401},
-		{"key: another scheme", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Basic " + key}, 401},
-		{"key: a page has it", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "https://site.example"}, 403},
+		{"loopback", keyless, tcp, "127.0.0.1:5000", "127.0.0.1:2020", [2]string{}, 200, nil},
+		{"all of 127/8", keyless, tcp, "127.9.9.9:5000", "localhost", [2]string{}, 200, nil},
+		{"IPv6 loopback", keyless, tcp, "[::1]:5000", "[::1]:2020", [2]string{}, 200, nil},
+		{"IPv4 in IPv6", keyless, tcp, "[::ffff:127.0.0.1]:5000", "LOCALHOST:2020", [2]string{}, 200, nil},
+		{"a socket", keyless, unix, "@", "anything.example", [2]string{}, 200, nil},
+		{"a socket without a peer's name", keyless, unix, "", "x", [2]string{}, 200, nil},
+		{"the network", keyless, tcp, "192.0.2.9:5000", "127.0.0.1:2020", [2]string{}, 403, nil},
+		{"the network, a forged host", keyless, tcp, "192.0.2.9:5000", "localhost", [2]string{}, 403, nil},
+		{"IPv6 network", keyless, tcp, "[2001:db8::1]:5000", "localhost", [2]string{}, 403, nil},
+		{"IPv4 network in IPv6", keyless, tcp, "[::ffff:192.0.2.9]:1", "localhost", [2]string{}, 403, nil},
+		{"says it is loopback", keyless, tcp, "192.0.2.9:5000", "localhost", [2]string{"X-Forwarded-For", "127.0.0.1"}, 403, nil},
+		{"a peer that is none", keyless, tcp, "@", "localhost", [2]string{}, 403, nil},
+		{"no peer", keyless, nil, "", "localhost", [2]string{}, 403, nil},
+		{"a rebound name", keyless, tcp, "127.0.0.1:5000", "evil.example:2020", [2]string{}, 403, nil},
+		{"a name that begins so", keyless, tcp, "127.0.0.1:5000", "127.0.0.1.evil.example", [2]string{}, 403, nil},
+		{"no host", keyless, tcp, "127.0.0.1:5000", "", [2]string{}, 403, nil},
+		{"through a proxy", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"X-Forwarded-For", "192.0.2.9"}, 403, nil},
+		{"through nginx", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"X-Real-IP", "192.0.2.9"}, 403, nil},
+		{"through Via", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Via", "1.1 x"}, 403, nil},
+		{"through Forwarded", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Forwarded", "for=192.0.2.9"}, 403, nil},
+		{"through a proxy to a socket", keyless, unix, "@", "localhost", [2]string{"X-Forwarded-For", "192.0.2.9"}, 403, nil},
+		{"a page elsewhere", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "https://evil.example"}, 403, nil},
+		{"a page from a file", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "null"}, 403, nil},
+		{"a form", keyless, tcp, "127.0.0.1:5000", "localhost", [2]string{"Sec-Fetch-Site", "cross-site"}, 403, nil},
+		{"a page over a socket", keyless, unix, "@", "x", [2]string{"Origin", "https://evil.example"}, 403, nil},
+		{"tenants: loopback", tenants, tcp, "127.0.0.1:5000", "localhost", [2]string{}, 403, nil},
+		{"tenants: a socket", tenants, unix, "@", "x", [2]string{}, 200, nil},
+		{"key: right", withKey, tcp, "192.0.2.9:5000", "site.example", [2]string{"Authorization", "Bearer " + key}, 200, nil},
+		{"key: the other", withKey, tcp, "192.0.2.9:5000", "site.example", [2]string{"Authorization", "bearer fedcba9876543210"}, 200, nil},
+		{"key: through a proxy", withKey, tcp, "127.0.0.1:5000", "site.example", [2]string{"Authorization", "Bearer " + key}, 200, nil},
+		{"key: none", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{}, 401, nil},
+		{"key: none over a socket", withKey, unix, "@", "x", [2]string{}, 401, nil},
+		{"key: wrong", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer 0123456789abcdeF"}, 401, nil},
+		{"key: half", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer 01234567"}, 401, nil},
+		{"key: empty", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Bearer "}, 401, nil},
+		{"key: another scheme", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Authorization", "Basic " + key}, 401, nil},
+		{"key: a page has it", withKey, tcp, "127.0.0.1:5000", "localhost", [2]string{"Origin", "https://site.example"}, 403, nil},
+		{"user: the one", withUser, unix, "@", "x", [2]string{}, 200, peer(1003)},
+		{"user: the other, who is root", withUser, unix, "@", "x", [2]string{}, 200, peer(0)},
+		{"user: root where he is not named", withBoth, unix, "@", "x", [2]string{}, 403, peer(0)},
+		{"user: another", withUser, unix, "@", "x", [2]string{}, 403, peer(1004)},
+		{"user: not known", withUser, unix, "@", "x", [2]string{}, 403, nil},
+		{"user: a port", withUser, tcp, "127.0.0.1:5000", "localhost", [2]string{}, 403, nil},
+		{"user: through a proxy", withUser, unix, "@", "x", [2]string{"X-Forwarded-For", "192.0.2.9"}, 403, peer(1003)},
+		{"user: a page", withUser, unix, "@", "x", [2]string{"Origin", "https://evil.example"}, 403, peer(1003)},
+		{"user: another says who he is", withUser, unix, "@", "x", [2]string{"Authorization", "Bearer 1003"}, 403, peer(1004)},
+		{"user or key: the user", withBoth, unix, "@", "x", [2]string{}, 200, peer(1003)},
+		{"user or key: the key, by another", withBoth, unix, "@", "x", [2]string{"Authorization", "Bearer " + key}, 200, peer(1004)},
+		{"user or key: the key at a port", withBoth, tcp, "192.0.2.9:5000", "x", [2]string{"Authorization", "Bearer " + key}, 200, nil},
+		{"user or key: a wrong key of the user", withBoth, unix, "@", "x", [2]string{"Authorization", "Bearer wrong"}, 401, peer(1003)},
+		{"user or key: neither", withBoth, tcp, "127.0.0.1:5000", "localhost", [2]string{}, 403, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := httptest.NewRequest("POST", "/"+unique("peer"), strings.NewReader("x"))
+			if c.peer != nil {
+				r = r.WithContext(c.peer)
+			}
 			r.RemoteAddr, r.Host = c.remote, c.host
 			if c.header[0] != "" {
 				r.Header.Set(c.header[0], c.header[1])

@@ -12,8 +12,13 @@ func TestWarningsAtStart(t *testing.T) {
 		timeout  = "write timeout cuts held requests"
 		tmp      = "watched files may be invisible"
 		shared   = "all comet directives share one hub"
+		open     = "every user who may enter the socket's directory publishes here"
+		closed   = "only the server's own user may connect to a socket without a mode"
 	)
-	all := []string{rewrites, timeout, tmp, shared}
+	all := []string{rewrites, timeout, tmp, shared, open, closed}
+	door := func(socket, block string) string {
+		return "http:// {\nbind " + socket + "\ncomet_publish h {\n" + block + "\n}\n}"
+	}
 	site := func(body string) string { return "http://SITE {\nbind 127.0.0.1\nroot DIR\n" + body + "\n}" }
 	for _, c := range []struct {
 		name, globals, sites string
@@ -34,6 +39,11 @@ func TestWarningsAtStart(t *testing.T) {
 		{"write timeout", "servers {\ntimeouts {\nwrite 10s\n}\n}", site("comet /comet/*"), []string{timeout}},
 		{"write timeout where nothing is held", "servers {\ntimeouts {\nwrite 10s\n}\n}", site("comet_publish"), nil},
 		{"/tmp", "", site("comet novcomet {\nwatch /tmp/nothing-here-*.comet\n}"), []string{tmp}},
+		{"a socket for all", "comet {\nhub h\n}", door("unix/SOCKET|0666", ""), []string{open}},
+		{"a socket for a group", "comet {\nhub h\n}", door("unix/SOCKET|0660", ""), nil},
+		{"a socket for all and a key", "comet {\nhub h\n}", door("unix/SOCKET|0666", "key 0123456789abcdef"), nil},
+		{"a socket for all where one is named", "comet {\nhub h\n}", door("unix/SOCKET|0666", "user 1003"), nil},
+		{"a socket for none where one is named", "comet {\nhub h\n}", door("unix/SOCKET", "user 1003"), []string{closed}},
 		{"one hub for two", "", site("comet /a/*\ncomet /b/*"), []string{shared}},
 		{"one declared hub for two", "comet {\nhub h\n}", site("comet /a/* {\nhub h\n}\ncomet /b/* {\nhub h\n}"), nil},
 	} {
@@ -56,7 +66,7 @@ func TestWarningsAtStart(t *testing.T) {
 					t.Errorf("it does not name them: %s", line)
 				}
 				for _, text := range all {
-					if strings.Contains(line, text) && !strings.Contains(line, `"logger":"comet"`) {
+					if strings.Contains(line, text) && !strings.Contains(line, `"logger":"comet"`) && !strings.Contains(line, `"logger":"http.handlers.comet_publish"`) {
 						t.Errorf("by another logger: %s", line)
 					}
 				}
