@@ -189,6 +189,8 @@ func matcherFirst(d *caddyfile.Dispenser, directive string, a []string) error {
 //		user     <name|number>…
 //		key      <secret>…
 //		key_file <path>…
+//		rate     <n>/s|m|h [burst <n>]
+//		max_event <size>
 //	}
 func parsePublish(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	p := new(Publish)
@@ -209,9 +211,11 @@ func (p *Publish) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		p.Hub = a[0]
 	}
 	return options{
-		"user":     userOption(&p.Users),
-		"key":      words(&p.Keys, "one or more secrets"),
-		"key_file": words(&p.KeyFiles, "one or more files, as in key_file /etc/caddy/shop.keys"),
+		"user":      userOption(&p.Users),
+		"key":       words(&p.Keys, "one or more secrets"),
+		"rate":      rateOption(&p.Rate),
+		"max_event": size(&p.MaxEvent),
+		"key_file":  words(&p.KeyFiles, "one or more files, as in key_file /etc/caddy/shop.keys"),
 	}.parse(d, "comet_publish")
 }
 

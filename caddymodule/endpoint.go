@@ -18,6 +18,8 @@ import (
 type endpoint struct {
 	hub    *sharedHub
 	retire <-chan struct{}
+	// maxEvent is the limit of an event's data where it is less than the hub's, or 0.
+	maxEvent int
 }
 
 const (

@@ -31,7 +31,7 @@ type published struct {
 
 func (e endpoint) publish(w http.ResponseWriter, r *http.Request, channels []string) {
 	limits := e.hub.Limits()
-	limit := limits.EventBytes
+	limit := min(limits.EventBytes, or(e.maxEvent, limits.EventBytes))
 	if r.ContentLength > int64(limit) {
 		writeError(w, http.StatusRequestEntityTooLarge, tooLarge(limit))
 		return

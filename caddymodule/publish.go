@@ -49,8 +49,18 @@ type Publish struct {
 	// when a request comes. A file that all users of the machine may read is refused.
 	KeyFiles []string `json:"key_files,omitempty"`
 
+	// How much each publisher may publish: each user, each key, and where neither is
+	// configured all together. A request counts as many events as it names channels,
+	// also one that only asks or forgets. Default: no limit.
+	Rate *Rate `json:"rate,omitempty"`
+
+	// The largest data of one event, in bytes, where that is less than the hub's.
+	// Default: the hub's.
+	MaxEvent int `json:"max_event,omitempty"`
+
 	app     *App
 	use     *hubUse
+	quota   *access.Quota
 	keyring access.Keyring
 	users   []uint32
 	// onlySockets: there are tenants and no key, so no port may publish.
@@ -77,6 +87,9 @@ func (p *Publish) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("comet_publish: %w", err)
 	}
 	if err := p.readUsers(); err != nil {
+		return fmt.Errorf("comet_publish: %w", err)
+	}
+	if err := p.readLimits(); err != nil {
 		return fmt.Errorf("comet_publish: %w", err)
 	}
 	a.onShutdown(ctx, false)
@@ -151,7 +164,8 @@ func (p *Publish) readUsers() error {
 
 // ServeHTTP serves the endpoint.
 func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	if _, status, err := p.admit(r); err != nil {
+	who, status, err := p.admit(r)
+	if err != nil {
 		metrics().denied.WithLabelValues(p.use.hub.name, "publisher").Inc()
 		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="comet_publish"`)
@@ -159,9 +173,15 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		writeError(w, status, err)
 		return nil
 	}
+	names := lastElement(r.URL.EscapedPath())
+	if status, err := p.ration(w.Header(), who, names); err != nil {
+		metrics().denied.WithLabelValues(p.use.hub.name, "rate").Inc()
+		writeError(w, status, err)
+		return nil
+	}
 	p.app.awaitReady(r.Context())
-	e := endpoint{p.use.hub, p.app.retire}
-	e.serve(w, r, lastElement(r.URL.EscapedPath()))
+	e := endpoint{hub: p.use.hub, retire: p.app.retire, maxEvent: p.MaxEvent}
+	e.serve(w, r, names)
 	return nil
 }
 

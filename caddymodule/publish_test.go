@@ -394,3 +394,34 @@ func TestWhatIsTooMuchToPublishIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestEachPublisherHasHisRate: who is over it is told when to come back, and nobody
+// else hears of it.
+func TestEachPublisherHasHisRate(t *testing.T) {
+	const one, two = "0123456789abcdef", "fedcba9876543210"
+	s := start(t, "", "http://PUBLISH {\nbind 127.0.0.1\ncomet_publish {\nkey "+one+" "+two+"\nrate 1/h burst 3\nmax_event 8\n}\n}")
+	name, door := unique("rate"), "http://"+s.publish+"/"
+	as := func(key, method, path, body string) answer {
+		return send(plain, method, door+path, body, "Authorization", "Bearer "+key)
+	}
+	before := metric(t, "caddy_comet_denied_total", defaultHub)
+	as(one, "POST", name+","+name+"b", "x").wants(t, 200, "receivers")
+	a := as(one, "POST", name+","+name+"b", "x")
+	a.wants(t, 429, "this publisher publishes faster than its rate; try again in 3600 s, or raise the rate of comet_publish")
+	if a.header.Get("Retry-After") != "3600" {
+		t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+	}
+	as(one, "GET", name, "").wants(t, 200, `"history":1`)
+	as(one, "GET", name, "").wants(t, 429, "try again in 3600 s")
+	as("", "POST", name, "x").wants(t, 401, "a key is needed") // whoever has no key has no rate
+	a = as(two, "POST", "a,b,c,d", "x")
+	a.wants(t, 413, "4 events at one go are more than the rate has room for, which is 3; publish fewer at once, or raise its burst")
+	if a.header.Get("Retry-After") != "" {
+		t.Error("it will never do")
+	}
+	as(two, "POST", name, "12345678").wants(t, 200, "receivers")
+	as(two, "POST", name, "123456789").wants(t, 413, "the limit is 8 bytes (max_event)")
+	if n := metric(t, "caddy_comet_denied_total", defaultHub) - before; n != 4 {
+		t.Errorf("%v are counted as denied", n)
+	}
+}
