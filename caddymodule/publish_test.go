@@ -425,3 +425,27 @@ func TestEachPublisherHasHisRate(t *testing.T) {
 		t.Errorf("%v are counted as denied", n)
 	}
 }
+
+// TestNothingButAPostPublishes, whatever the request says: what a page can have a
+// browser send without asking is a GET, or says whence it comes.
+func TestNothingButAPostPublishes(t *testing.T) {
+	s := start(t, "", simple)
+	door := "http://" + s.publish + "/"
+	for _, path := range []string{"NAME", "NAME?data=x", "NAME?publish=x", "publish?channel=NAME&data=x", "NAME?_method=POST", "NAME?since=", "NAME/"} {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "TRACE", "POSTS", "post"} {
+			name := unique("get")
+			a := send(plain, method, door+strings.ReplaceAll(path, "NAME", name), "", "X-HTTP-Method-Override", "POST")
+			if a.err != nil || a.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %s: %d %v %v", method, path, a.status, a.header, a.err)
+			}
+			get(door+name).wants(t, 404, "there is no channel")
+		}
+	}
+	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+		name := unique("form")
+		send(plain, "POST", door+name, "a=b", "Content-Type", contentType, "Origin", "https://evil.example").wants(t, 403, "browsers may not publish here (Origin is set)")
+		send(plain, "POST", door+name, "a=b", "Content-Type", contentType, "Origin", "null").wants(t, 403, "browsers may not publish here")
+		send(plain, "POST", door+name, "a=b", "Content-Type", contentType, "Sec-Fetch-Site", "same-site").wants(t, 403, "browsers may not publish here (Sec-Fetch-Site is set)")
+		get(door+name).wants(t, 404, "there is no channel")
+	}
+}
