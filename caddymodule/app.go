@@ -70,19 +70,6 @@ type HubConfig struct {
 	Watch []Watch `json:"watch,omitempty"`
 }
 
-// Watch names files that feed a hub.
-type Watch struct {
-	// The files: an absolute path with at most one `*`, in its last element. The
-	// `*` is the channel's name; without one the file's base name without its
-	// extension is.
-	Glob string `json:"glob"`
-
-	// What an event is: `touches` (a newer modification time, without data),
-	// `content` (the file's new content) or `lines` (each line that is
-	// appended). Default: `touches`.
-	What string `json:"what,omitempty"`
-}
-
 // hubUse is what a generation asks of one hub.
 type hubUse struct {
 	hub      *sharedHub
@@ -263,31 +250,6 @@ func (a *App) use(name string) (*hubUse, error) {
 	use.hub = shared
 	a.uses[name] = use
 	return use, nil
-}
-
-// watch adds watches to a hub's. The same one twice is one; files that would
-// feed two hubs are refused, for one tenant would hear another.
-func (a *App) watch(name string, use *hubUse, watches []Watch) error {
-	for _, config := range watches {
-		w, err := source.ParseWatch(config.Glob, config.What)
-		if err != nil {
-			return err
-		}
-		for other, u := range a.uses {
-			for _, o := range u.watches {
-				if other != name && w.Overlaps(o) {
-					return fmt.Errorf("watch %s of hub %s and watch %s of hub %s match the same files: one file feeds one hub", w.Glob, name, o.Glob, other)
-				}
-			}
-		}
-		if !slices.Contains(use.watches, w) {
-			if warning := w.Warning(); warning != "" {
-				a.logger.Warn("watched files may be invisible", zap.String("hub", name), zap.String("cause", warning))
-			}
-			use.watches = append(use.watches, w)
-		}
-	}
-	return nil
 }
 
 // home is that of a server's parked connections, nil if they cannot be parked.

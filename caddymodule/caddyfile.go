@@ -54,7 +54,7 @@ func (s *Settings) options() options {
 //		store        <directory>|off
 //		park         on|off
 //		hub <name> {
-//			watch <glob> [touches|content|lines]
+//			watch <glob> [touches|content|lines] [owner <user>]
 //			…     # and all of the above
 //		}
 //	}
@@ -111,7 +111,7 @@ func parseGlobal(d *caddyfile.Dispenser, earlier any) (any, error) {
 //	comet [<matcher>] [native|novcomet|filechat|doorbell] {
 //		hub          <name>
 //		channel      <name>…
-//		watch        <glob> [touches|content|lines]
+//		watch        <glob> [touches|content|lines] [owner <user>]
 //		hold         <duration>
 //		keep         [<age>] [<count>]
 //		authorize    <path> { … }

@@ -148,16 +148,28 @@ func userOption(v *[]string) option {
 }
 
 func watchOption(v *[]Watch) option {
+	const usage = "a path, perhaps touches, content or lines, and perhaps the files' owner, as in watch /run/comet/*.comet touches owner shop"
 	return option{many: true, read: func(d *caddyfile.Dispenser) error {
-		a, err := args(d, "a path and perhaps touches, content or lines, as in watch /run/comet/*.comet touches", 1, 2)
+		a, err := args(d, usage, 1, 4)
 		if err != nil {
 			return err
 		}
 		w := Watch{Glob: a[0]}
-		if len(a) == 2 {
-			w.What = a[1]
-			if known := []string{"touches", "content", "lines"}; !slices.Contains(known, a[1]) {
-				return d.Errf("watch: %q cannot be watched%s", a[1], didYouMean(a[1], known))
+		rest := a[1:]
+		if len(rest) > 0 && rest[0] != "owner" {
+			w.What = rest[0]
+			if known := []string{"touches", "content", "lines"}; !slices.Contains(known, w.What) {
+				return d.Errf("watch: %q cannot be watched%s", w.What, didYouMean(w.What, known))
+			}
+			rest = rest[1:]
+		}
+		if len(rest) > 0 {
+			if len(rest) != 2 || rest[0] != "owner" {
+				return d.Errf("watch takes %s", usage)
+			}
+			w.Owner = rest[1]
+			if err := access.CheckUser(w.Owner); err != nil {
+				return d.WrapErr(err)
 			}
 		}
 		if _, err := source.ParseWatch(w.Glob, w.What); err != nil {

@@ -46,6 +46,9 @@ func newFilePublisher(dialect string, watches []Watch, channels []string, logger
 			_, fits = fileOf(w, channels[0])
 		}
 		if w.What == what && fits {
+			if config.Owner != "" {
+				return nil, fmt.Errorf("answer_publish: the server itself would make the files of %s, and owner %s refuses them; take one of the two out", w.Glob, config.Owner)
+			}
 			return &filePublisher{w, what == source.Content, logger}, nil
 		}
 	}

@@ -78,6 +78,15 @@ func TestValidateFindsEveryMistake(t *testing.T) {
 		{"a file that another hub's glob matches", "comet {\nhub a {\nwatch /run/c/*.c\n}\nhub b {\nwatch /run/c/x.c lines\n}\n}", ":1 {\nrespond ok\n}", `one file feeds one hub`},
 		{"globs of two hubs that do not", "comet {\nhub a {\nwatch /run/c/a-*.c\n}\nhub b {\nwatch /run/c/b-*.c\n}\n}", ":1 {\nrespond ok\n}", ""},
 
+		{"an owner", "comet {\nhub a {\nwatch /run/c/*.c owner root\nwatch /run/d/*.c lines owner 1003\n}\n}", ":1 {\nrespond ok\n}", ""},
+		{"an owner that there is not", "", ":1 {\ncomet {\nwatch /run/c/*.c owner no-such-user-of-comet\n}\n}", `watch /run/c/*.c: owner: user no-such-user-of-comet: there is no such user on this machine`},
+		{"no owner's name", "", ":1 {\ncomet {\nwatch /run/c/*.c owner a:b\n}\n}", `user "a:b": write the name or the number of a Unix user, at Caddyfile:`},
+		{"an owner without a name", "", ":1 {\ncomet {\nwatch /run/c/*.c lines owner\n}\n}", `and perhaps the files' owner, as in watch /run/comet/*.comet touches owner shop, at Caddyfile:`},
+		{"the owner first", "", ":1 {\ncomet {\nwatch /run/c/*.c owner shop lines\n}\n}", `watch takes a path`},
+		{"two owners for the same files", "comet {\nhub a {\nwatch /run/c/*.c owner root\n}\n}", ":1 {\ncomet {\nhub a\nwatch /run/c/x* content\n}\n}", `of hub a match the same files and have not the same owner: write the same owner for both`},
+		{"one owner written in two ways", "comet {\nhub a {\nwatch /run/c/*.c owner root\n}\n}", ":1 {\ncomet {\nhub a\nwatch /run/c/*.c owner 0\n}\n}", ""},
+		{"answer_publish and an owner", "", ":1 {\ncomet novcomet {\nwatch /run/c/*.c owner root\nanswer_publish\n}\n}", `answer_publish: the server itself would make the files of /run/c/*.c, and owner root refuses them; take one of the two out`},
+
 		// answer_publish
 		{"answer_publish", "", ":1 {\ncomet novcomet {\nwatch /run/c/*.c\nanswer_publish\n}\n}", ""},
 		{"answer_publish without a watch", "", ":1 {\ncomet novcomet {\nanswer_publish\n}\n}", `answer_publish needs the file that it is to change: add a line such as watch /run/comet/*.comet`},

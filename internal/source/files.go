@@ -128,7 +128,7 @@ func (f *Files) logger() *zap.Logger { return f.log.Load() }
 //
 // Add returns after the first look at the files, or after two seconds.
 func (f *Files) Add(key string, w Watch, sink Sink) error {
-	w, err := ParseWatch(w.Glob, string(w.What))
+	w, err := w.checked()
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (f *Files) add(key string, w Watch, sink Sink) (*watcher, *dir, error) {
 	}
 	added := &watcher{
 		key: key, watch: w, refs: 1, sink: sink, added: f.now(),
-		first: make(chan struct{}), kind: newKind(w.What, &f.descriptors),
+		first: make(chan struct{}), owner: w.owner(), kind: newKind(w.What, &f.descriptors),
 	}
 	in.watchers = append(in.watchers[:len(in.watchers):len(in.watchers)], added)
 	return added, d, nil
@@ -194,7 +194,7 @@ func (f *Files) newDir(path string) *dir {
 
 // Remove takes back one Add. After the last one the sink hears nothing more.
 func (f *Files) Remove(key string, w Watch) {
-	w, err := ParseWatch(w.Glob, string(w.What))
+	w, err := w.checked()
 	if err != nil {
 		return // it was never added
 	}

@@ -133,6 +133,10 @@ func (d *dir) show(v *view, e entry) {
 	if _, ok := v.w.watch.Channel(e.name); !ok {
 		return
 	}
+	if v.foreign(e.name, e.sight) {
+		k.missing(v, e.name)
+		return
+	}
 	if !k.knows(e.name) && k.count() >= d.files.maxFiles {
 		d.full(v.now)
 		return

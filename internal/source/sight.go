@@ -19,11 +19,19 @@ const fresh = 2 * tick
 type sight struct {
 	mtime, ctime, size int64
 	ino                uint64
+	owner              int64
 }
+
+// Owners that are no user's number: of a watch for everybody's files, and of a file
+// of which nobody knows.
+const (
+	anyOwner = -1
+	noOwner  = -2
+)
 
 func sightOf(info fs.FileInfo) sight {
 	s := sight{mtime: info.ModTime().UnixNano(), size: info.Size()}
-	s.ino, s.ctime = inode(info)
+	s.ino, s.ctime, s.owner = inode(info)
 	return s
 }
 

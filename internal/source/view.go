@@ -12,6 +12,7 @@ import (
 var (
 	errTooLarge   = errors.New("larger than an event may be")
 	errNotRegular = errors.New("not a regular file")
+	errForeign    = errors.New("another user's file")
 )
 
 // view is one look at a directory on behalf of one watch.
@@ -105,7 +106,7 @@ func (v *view) maxEvent() int {
 func (v *view) look(k kind, name string) {
 	switch s, ok, err := v.d.stat(name); {
 	case err != nil: // not known to be there, nor to be gone
-	case ok:
+	case ok && !v.foreign(name, s):
 		k.saw(v, name, s)
 	default:
 		k.missing(v, name)
@@ -127,8 +128,27 @@ func (v *view) open(name string) (afero.File, sight, error) {
 		f.Close()
 		return nil, sight{}, err
 	}
+	s := v.d.sightOf(info)
+	if v.foreign(name, s) { // it was swapped in, too
+		f.Close()
+		return nil, sight{}, errForeign
+	}
 	v.d.readable(v, name)
-	return f, v.d.sightOf(info), nil
+	return f, s, nil
+}
+
+// foreign reports, and tells, that a file belongs to another user than the watch is
+// for: it counts as none.
+func (v *view) foreign(name string, s sight) bool {
+	if v.w.owner == anyOwner {
+		return false
+	}
+	if s.owner == v.w.owner {
+		v.d.warned.mended(name, causeForeign)
+		return false
+	}
+	v.d.foreign(v, name, s.owner)
+	return true
 }
 
 // stopped says that nobody wants the answer any more.

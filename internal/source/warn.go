@@ -27,6 +27,7 @@ const (
 const (
 	causeUnreadable = "unreadable"
 	causeOutside    = "outside"
+	causeForeign    = "foreign"
 	causeTooLarge   = "too large"
 	causeTooLong    = "line too long"
 	causeName       = "name"
@@ -131,6 +132,26 @@ func (d *dir) outside(now time.Time, name string, err error) {
 			"links must be relative and stay inside",
 			zap.String("file", filepath.Join(d.path, name)), zap.Error(err))
 	}
+}
+
+// foreign warns of a file of another user than the watch is for.
+func (d *dir) foreign(v *view, name string, owner int64) {
+	if d.warned.once(v.now, name, causeForeign) {
+		path := filepath.Join(d.path, name)
+		d.logger().Warn("watched file belongs to another user than the watch's owner and is not read; "+
+			"have the owner write it, or change the watch's owner if it is the wrong one",
+			zap.String("file", path), zap.String("hub", v.w.key), zap.String("belongs_to", userName(owner)), zap.String("owner", userName(v.w.owner)),
+			zap.String("command", "chown "+userName(v.w.owner)+" "+quote(path)))
+	}
+}
+
+// userName is the name that goes with a user's number, or the number.
+func userName(uid int64) string {
+	number := strconv.FormatInt(uid, 10)
+	if u, err := user.LookupId(number); err == nil {
+		return u.Username
+	}
+	return number
 }
 
 func (d *dir) refusedName(now time.Time, name, why string) {

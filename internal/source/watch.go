@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,6 +29,9 @@ type Watch struct {
 	// element.
 	Glob string
 	What What
+	// Owner is the number of the user to whom the files must belong, in decimal.
+	// Empty: they may be anybody's.
+	Owner string
 }
 
 // maxName is the longest channel name, and the longest file name of Linux.
@@ -79,6 +83,25 @@ func ParseWatch(glob, what string) (Watch, error) {
 		return fail("the last path element is longer than %d bytes", maxName)
 	}
 	return w, nil
+}
+
+// checked returns the watch as [ParseWatch] would.
+func (w Watch) checked() (Watch, error) {
+	checked, err := ParseWatch(w.Glob, string(w.What))
+	checked.Owner = w.Owner
+	return checked, err
+}
+
+// owner is the number of the files' owner, or anyOwner.
+func (w Watch) owner() int64 {
+	if w.Owner == "" {
+		return anyOwner
+	}
+	uid, err := strconv.ParseUint(w.Owner, 10, 32)
+	if err != nil {
+		return noOwner
+	}
+	return int64(uid)
 }
 
 // Dir is the directory whose files are watched.

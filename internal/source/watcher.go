@@ -11,6 +11,7 @@ type watcher struct {
 	watch Watch
 	refs  int // under Files.mu
 	added time.Time
+	owner int64         // whose files count, or anyOwner
 	first chan struct{} // closed after the first look, or when there is nothing to look at
 
 	// These belong to the goroutine of the directory.
