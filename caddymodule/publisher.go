@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -107,18 +108,22 @@ func (p *filePublisher) change(base string, data []byte) error {
 	}
 	_, err = root.Stat(base)
 	created := errors.Is(err, fs.ErrNotExist)
-	flags := os.O_CREATE | os.O_WRONLY
-	if p.writes {
-		flags |= os.O_TRUNC
-	}
-	f, err := root.OpenFile(base, flags, 0o666)
+	// Nobody waits for the other end of a FIFO that lies there instead of a file.
+	f, err := root.OpenFile(base, os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o666)
 	if err != nil {
 		return err
 	}
-	if p.writes {
-		_, err = f.Write(data)
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is no file", base)
+	case p.writes:
+		if err = f.Truncate(0); err == nil {
+			_, err = f.Write(data)
+		}
 	}
-	if created {
+	if created && err == nil {
 		// In a directory for the site alone: the site's PHP, another user, must be
 		// able to change it, too, whatever our umask is.
 		err = errors.Join(err, f.Chmod(0o666))
