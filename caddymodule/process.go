@@ -31,6 +31,7 @@ type sharedHub struct {
 	stored
 	// decisions are the site's about who may listen. They outlive configurations.
 	decisions *access.Decisions
+	losses    losses
 }
 
 // Destruct ends the hub when nobody refers to it any more.

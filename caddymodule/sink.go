@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -52,15 +54,40 @@ func (s *sharedHub) take(drafts []hub.Draft) error {
 	}
 	lost := 0
 	for i := range drafts {
-		if _, err = s.Publish(context.Background(), drafts[i:i+1]); err != nil {
+		if _, failed := s.Publish(context.Background(), drafts[i:i+1]); failed != nil {
+			err = failed
 			lost++
 			metrics().denied.WithLabelValues(s.name, "file_event").Inc()
 		}
 	}
-	if lost > 0 {
-		logs().files.Warn("events from files are lost", zap.String("hub", s.name), zap.Int("events", lost), zap.Error(err))
+	if all := s.losses.add(time.Now(), lost); all > 0 {
+		logs().files.Warn("events from files are lost", zap.String("hub", s.name), zap.Int("events", all), zap.Error(err))
 	}
 	return nil
+}
+
+// losses bounds how often the log tells that events are lost: whoever may write files
+// must not be able to fill it.
+type losses struct {
+	mu     sync.Mutex
+	untold int
+	next   time.Time
+}
+
+// lossesEvery is the least time between two such lines of a hub.
+const lossesEvery = time.Minute
+
+// add returns how many were lost since the last line, or 0 where it is too early for
+// another.
+func (l *losses) add(now time.Time, events int) (tell int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.untold += events
+	if l.untold == 0 || now.Before(l.next) {
+		return 0
+	}
+	tell, l.untold, l.next = l.untold, 0, now.Add(lossesEvery)
+	return tell
 }
 
 // Gone implements [source.Sink].
