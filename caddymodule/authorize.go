@@ -153,7 +153,7 @@ func (a *Authorize) question(v *visitor, h *hub.Hub, channels []string) (access.
 		who += "\x00" + v.Header.Get("X-Forwarded-For")
 	}
 	return access.Question{
-		Key: access.KeyOf(a.Path, strings.ToLower(v.Host), v.action, who, list),
+		Fingerprint: access.FingerprintOf(a.Path, strings.ToLower(v.Host), v.action, who, list),
 		Ask: func(began time.Time) (access.Verdict, error) {
 			verdict, err := a.ask(v, list, began)
 			if err != nil {

@@ -33,17 +33,17 @@ type Refusal struct {
 }
 
 // Key is what equal questions have in common.
-type Key [sha256.Size]byte
+type Fingerprint [sha256.Size]byte
 
-// KeyOf returns the key of some fields, in their order.
-func KeyOf(fields ...string) (k Key) {
+// FingerprintOf returns that of some fields, in their order.
+func FingerprintOf(fields ...string) (p Fingerprint) {
 	h := sha256.New()
 	for _, f := range fields {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(f))) // a hash takes everything
 		h.Write([]byte(f))
 	}
-	h.Sum(k[:0])
-	return k
+	h.Sum(p[:0])
+	return p
 }
 
 const (
@@ -65,8 +65,8 @@ type Decisions struct {
 	asked singleflight.Group
 
 	mu      sync.Mutex
-	granted *simplelru.LRU[Key, *granted]
-	refused *simplelru.LRU[Key, refused]
+	granted *simplelru.LRU[Fingerprint, *granted]
+	refused *simplelru.LRU[Fingerprint, refused]
 }
 
 type granted struct {
@@ -87,8 +87,8 @@ func NewDecisions(most int, now func() time.Time) *Decisions {
 		now = time.Now
 	}
 	d := &Decisions{now: now}
-	d.granted, _ = simplelru.NewLRU[Key, *granted](max(1, most), nil) // fails for no size only
-	d.refused, _ = simplelru.NewLRU[Key, refused](refusals, nil)
+	d.granted, _ = simplelru.NewLRU[Fingerprint, *granted](max(1, most), nil) // fails for no size only
+	d.refused, _ = simplelru.NewLRU[Fingerprint, refused](refusals, nil)
 	return d
 }
 
@@ -101,7 +101,7 @@ func (d *Decisions) Resize(most int) {
 
 // Question is whether somebody may listen.
 type Question struct {
-	Key Key
+	Fingerprint Fingerprint
 	// Ask asks whoever decides. An error says that there is no answer for now. Several
 	// who ask the same share one call, so it must not depend on one of them; the time
 	// is that at which it began.
@@ -115,15 +115,15 @@ func (d *Decisions) Known(q Question) (Verdict, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
-	if g, ok := d.granted.Get(q.Key); ok {
+	if g, ok := d.granted.Get(q.Fingerprint); ok {
 		switch {
 		case q.Void(g.Grant):
-			d.granted.Remove(q.Key)
+			d.granted.Remove(q.Fingerprint)
 		case now.Before(g.until):
 			return g.Verdict, true
 		}
 	}
-	if r, ok := d.refused.Get(q.Key); ok && now.Before(r.until) {
+	if r, ok := d.refused.Get(q.Fingerprint); ok && now.Before(r.until) {
 		return Verdict{Refusal: r.Refusal}, true
 	}
 	return Verdict{}, false
@@ -140,7 +140,7 @@ func (d *Decisions) Decide(ctx context.Context, q Question) (Verdict, error) {
 		if v, ok := d.Known(q); ok {
 			return v, nil
 		}
-		answer := d.asked.DoChan(string(q.Key[:]), func() (any, error) { return d.ask(q) })
+		answer := d.asked.DoChan(string(q.Fingerprint[:]), func() (any, error) { return d.ask(q) })
 		select {
 		case a := <-answer:
 			v, _ := a.Val.(Verdict)
@@ -162,21 +162,21 @@ func (d *Decisions) ask(q Question) (Verdict, error) {
 	now := d.now()
 	switch {
 	case err != nil:
-		old, ok := d.granted.Peek(q.Key)
+		old, ok := d.granted.Peek(q.Fingerprint)
 		if !ok || q.Void(old.Grant) || now.Sub(old.last) > MaxGrace {
 			return Verdict{}, err
 		}
 		v = old.Verdict
 		v.For = Grace
 		v.Who = rightUntil(v, began, now)
-		d.granted.Add(q.Key, &granted{v, v.Who.Expires, old.last})
+		d.granted.Add(q.Fingerprint, &granted{v, v.Who.Expires, old.last})
 	case v.Refusal != nil:
-		d.granted.Remove(q.Key)
-		d.refused.Add(q.Key, refused{v.Refusal, now.Add(RefusalKeep)})
+		d.granted.Remove(q.Fingerprint)
+		d.refused.Add(q.Fingerprint, refused{v.Refusal, now.Add(RefusalKeep)})
 	default:
-		d.refused.Remove(q.Key)
+		d.refused.Remove(q.Fingerprint)
 		v.Who = rightUntil(v, began, now)
-		d.granted.Add(q.Key, &granted{v, v.Who.Expires, now})
+		d.granted.Add(q.Fingerprint, &granted{v, v.Who.Expires, now})
 	}
 	return v, nil
 }

@@ -33,7 +33,7 @@ func newSite(t *testing.T) *site {
 
 func (s *site) question(key string) Question {
 	return Question{
-		Key: KeyOf(key),
+		Fingerprint: FingerprintOf(key),
 		Ask: func(time.Time) (Verdict, error) {
 			s.asked++
 			verdict, err := s.verdict, s.err
@@ -200,10 +200,10 @@ func TestTheLongestUnusedDecisionsAreForgotten(t *testing.T) {
 	})
 }
 
-func TestKeysDifferWhereTheirFieldsDo(t *testing.T) {
-	seen := make(map[Key][]string)
+func TestFingerprintsDifferWhereTheirFieldsDo(t *testing.T) {
+	seen := make(map[Fingerprint][]string)
 	for _, fields := range [][]string{{}, {""}, {"", ""}, {"a", "b"}, {"ab"}, {"a", "", "b"}, {"b", "a"}, {"ab", ""}, {"", "ab"}} {
-		k := KeyOf(fields...)
+		k := FingerprintOf(fields...)
 		if other, ok := seen[k]; ok {
 			t.Errorf("%q and %q have the same", fields, other)
 		}

@@ -1,6 +1,9 @@
-// Package access says who may do what with a hub: here, who may publish and how
-// much. A publisher is known by the Unix user who is at the other end of his
-// connection, or by a key.
+// Package access says who may do what with a hub.
+//
+// Who may listen, for how long, and to which channels of those that he asked for: a
+// [Grant], which a site gives when it is asked ([Decisions]) or that a token carries.
+// Who may publish, and how much: a publisher is known by the Unix user at the other
+// end of his connection, or by a key.
 //
 // What never enters: HTTP, Caddy's configuration, and what is published.
 package access

@@ -1,8 +1,3 @@
-// Package access says who may listen: what a site or a token has granted, for how
-// long, and which channels of those that a visitor asked for.
-//
-// It knows neither HTTP servers nor the configuration. Who is asked, it is told
-// ([Decisions]).
 package access
 
 import (
