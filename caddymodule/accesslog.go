@@ -26,6 +26,8 @@ type logEntry struct {
 	names []string
 	home  *home
 	local net.Addr
+	// hide is the parameter of the address that has a token, "" if none has.
+	hide string
 }
 
 // takeLog takes the line over from Caddy. It is nil where somebody wants none. Without
@@ -36,9 +38,11 @@ func takeLog(r *http.Request, h *home) *logEntry {
 		return nil
 	}
 	srv := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	hide, _ := caddyhttp.GetVar(ctx, hideVar).(string)
 	e := &logEntry{
+		hide: hide,
 		request: caddyhttp.LoggableHTTPRequest{
-			Request:              loggable(r),
+			Request:              loggable(r, hide),
 			ShouldLogCredentials: srv.Logs.ShouldLogCredentials,
 		},
 		names: chosenLoggers(ctx),
@@ -57,7 +61,7 @@ func takeLog(r *http.Request, h *home) *logEntry {
 }
 
 // loggable is what a log says of a request, and nothing else of it.
-func loggable(r *http.Request) *http.Request {
+func loggable(r *http.Request, hide string) *http.Request {
 	const client = caddyhttp.ClientIPVarKey
 	vars := map[string]any{client: caddyhttp.GetVar(r.Context(), client)}
 	original := r
@@ -65,7 +69,7 @@ func loggable(r *http.Request) *http.Request {
 		original = &first
 	}
 	of := &http.Request{
-		RemoteAddr: original.RemoteAddr, Method: original.Method, RequestURI: original.RequestURI,
+		RemoteAddr: original.RemoteAddr, Method: original.Method, RequestURI: redact(original.RequestURI, hide),
 		Proto: r.Proto, Host: r.Host, Header: r.Header.Clone(), TransferEncoding: r.TransferEncoding, TLS: r.TLS,
 	}
 	return of.WithContext(context.WithValue(context.Background(), caddyhttp.VarsCtxKey, vars))
@@ -110,7 +114,7 @@ func (e *logEntry) again(head []byte) *logEntry {
 	target, _, _ = bytes.Cut(target, []byte{' '})
 	next := *e
 	next.request.Request = e.request.WithContext(e.request.Context())
-	next.request.RequestURI = string(target)
+	next.request.RequestURI = redact(string(target), e.hide)
 	return &next
 }
 
@@ -134,6 +138,10 @@ func (e *logEntry) write(status, size int, took time.Duration, header http.Heade
 			named = logger.Named(name)
 		}
 		if entry := named.With(zap.Object("request", e.request)).Check(level, "handled request"); entry != nil {
+			what := zap.Skip()
+			if outcome != "" {
+				what = zap.String("comet", outcome)
+			}
 			entry.Write(
 				zap.Int("bytes_read", 0),
 				zap.String("user_id", e.user),
@@ -143,7 +151,7 @@ func (e *logEntry) write(status, size int, took time.Duration, header http.Heade
 				zap.Object("resp_headers", caddyhttp.LoggableHTTPHeader{
 					Header: header, ShouldLogCredentials: e.request.ShouldLogCredentials,
 				}),
-				zap.String("comet", outcome),
+				what,
 			)
 		}
 	}

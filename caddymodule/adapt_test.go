@@ -135,6 +135,22 @@ func TestMistakesInACaddyfileAreErrorsThatSayWhatToWrite(t *testing.T) {
 		{"jsonp with argument", "", "comet {\njsonp f\n}", `jsonp takes no argument`},
 		{"the line is told", "", "respond ok\ncomet /a/* {\nhold 1ms\n}", `hold 1ms: a poll must wait at least 1s, or clients ask without a pause, at Caddyfile:3`},
 
+		// token
+		{"token: nothing", "", "comet {\ntoken\n}", `token needs a key that tokens are signed with, as in: token {env.COMET_TOKEN_KEY}; make one by: openssl rand -hex 32, at Caddyfile:3`},
+		{"token: no key", "", "comet {\ntoken {\ncookie a\n}\n}", `token needs a key that tokens are signed with`},
+		{"token: two", "", "comet {\ntoken a b\n}", `token takes one secret, or a block`},
+		{"token: twice", "", "comet {\ntoken {env.A}\ntoken {env.B}\n}", `token is set twice in comet; keep one`},
+		{"token: short", "", "comet {\ntoken secret\n}", `token: key: a secret has 32 bytes or more, and this one 6; make one by: openssl rand -hex 32, at Caddyfile:3`},
+		{"token: short in the block", "", "comet {\ntoken {\nkey {env.A} secret\n}\n}", `a secret has 32 bytes or more, and this one 6`},
+		{"token: unknown", "", "comet {\ntoken {\nkey_files /a\n}\n}", `unknown subdirective "key_files" of token; did you mean "key_file"?`},
+		{"token: key without value", "", "comet {\ntoken {\nkey\n}\n}", `key takes one or more secrets`},
+		{"token: key_file without value", "", "comet {\ntoken {\nkey_file\n}\n}", `key_file takes one or more paths`},
+		{"token: jwks twice", "", "comet {\ntoken {\njwks /a\njwks /b\n}\n}", `jwks is set twice in token; keep one`},
+		{"token: jwks by http", "", "comet {\ntoken {\njwks http://example.com/keys\n}\n}", `token: jwks http://example.com/keys: an absolute path is needed, or an address of https`},
+		{"token: a relative path", "", "comet {\ntoken {\njwks keys.json\n}\n}", `token: jwks keys.json: an absolute path is needed`},
+		{"token: cookie", "", "comet {\ntoken {\nkey {env.A}\ncookie a=b\n}\n}", `token: cookie "a=b" is no name; use letters, digits and _ . -`},
+		{"token: query", "", "comet {\ntoken {\nkey {env.A}\nquery a&b\n}\n}", `token: query "a&b" is no name`},
+
 		// the directive comet_publish
 		{"publish: two hubs", "", "comet_publish a b", `comet_publish takes at most one hub`},
 		{"publish: matcher behind", "", "comet_publish shop /x", `the matcher goes first: comet_publish /x shop`},

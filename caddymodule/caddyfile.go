@@ -116,6 +116,14 @@ func parseGlobal(d *caddyfile.Dispenser, earlier any) (any, error) {
 //		keep         [<age>] [<count>]
 //		authorize    <path> { … }
 //		origins      <origin>…
+//		token        [<secret>] {
+//			key      <secret>…
+//			key_file <path>…
+//			jwks     <path or url>
+//			audience <name>
+//			cookie   <name>
+//			query    <name>
+//		}
 //		max_holds    <number>
 //		max_channels <number>
 //		answer_publish
@@ -156,6 +164,7 @@ func (c *Comet) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}},
 		"watch":          watchOption(&c.Watch),
 		"hold":           duration(&c.Hold),
+		"token":          tokenOption(&c.Token),
 		"max_holds":      number(&c.MaxHolds),
 		"max_channels":   number(&c.MaxChannels),
 		"answer_publish": flag(&c.AnswerPublish),

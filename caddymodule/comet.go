@@ -76,6 +76,9 @@ type Comet struct {
 	// How long and how many event variables stay set. With `doorbell` only.
 	Keep *Keep `json:"keep,omitempty"`
 
+	// Who may listen shows a token that the site signs.
+	Token *Token `json:"token,omitempty"`
+
 	// Sets the hub's max_holds, for configurations that have no global block.
 	MaxHolds int `json:"max_holds,omitempty"`
 
@@ -137,6 +140,11 @@ func (c *Comet) provision(where string) (err error) {
 	}
 	if c.Authorize != nil {
 		if err := c.Authorize.provision(c.logger); err != nil {
+			return err
+		}
+	}
+	if c.Token != nil {
+		if err := c.Token.provision(c.logger); err != nil {
 			return err
 		}
 	}
@@ -238,12 +246,17 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	if r.ProtoMajor > 1 { // else it is parked, most likely
 		begin = c.beginAside
 	}
+	line := c.Token.hide(w, r)
 	held, err := begin(w, r)
 	switch {
 	case errors.Is(err, dialect.ErrPass):
 		return next.ServeHTTP(w, r)
-	case err != nil || held == nil:
+	case err != nil:
 		return err
+	}
+	defer line.write(held)
+	if held == nil {
+		return nil
 	}
 	return held.end(r.Context())
 }

@@ -21,11 +21,12 @@ func TestTheReferenceNamesAllThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	reference := string(b)
-	for heading, block := range map[string]string{
-		"`comet`":                   ":80 {\ncomet {\nzzzzzz 1\n}\n}",
-		"The global option `comet`": "{\ncomet {\nzzzzzz 1\n}\n}",
-		"`comet_publish`":           ":80 {\ncomet_publish {\nzzzzzz 1\n}\n}",
-		"`comet_backend`":           ":80 {\ncomet_backend {\nzzzzzz 1\n}\n}",
+	for block, heading := range map[string]string{
+		":80 {\ncomet {\nzzzzzz 1\n}\n}":             "`comet`",
+		":80 {\ncomet {\ntoken {\nzzzzzz 1\n}\n}\n}": "`comet`",
+		"{\ncomet {\nzzzzzz 1\n}\n}":                 "The global option `comet`",
+		":80 {\ncomet_publish {\nzzzzzz 1\n}\n}":     "`comet_publish`",
+		":80 {\ncomet_backend {\nzzzzzz 1\n}\n}":     "`comet_backend`",
 	} {
 		// The error lists what there is.
 		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(block), nil)

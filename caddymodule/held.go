@@ -18,6 +18,8 @@ import (
 type heldRequest struct {
 	hold.Hold
 	book *book
+	// outcome is what became of it, unless it was parked.
+	outcome hold.Outcome
 }
 
 // hold begins to wait with the request and to keep the book.
@@ -67,6 +69,7 @@ func (h *heldRequest) end(ctx context.Context) error {
 	if report.Outcome == hold.Parked {
 		return nil
 	}
+	h.outcome = report.Outcome
 	h.book.close(report)
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.String("comet", string(report.Outcome)))

@@ -1,5 +1,5 @@
 <?php
-// Publishing to caddy-comet, and asking it for its position. This file is all: PHP 7.4 or later, no extension, no library.
+// Publishing to caddy-comet, asking it for its position, and tokens for visitors. This file is all: PHP 7.4 or later, no extension, no library.
 // https://github.com/caddy-comet/caddy-comet, docs/php.md. Licence: Apache 2.0.
 
 namespace CaddyComet;
@@ -20,6 +20,9 @@ final class Comet
 
     /** Bytes of an answer; a longer one is none of caddy-comet's. */
     private const LONGEST_ANSWER = 1048576;
+
+    /** Bytes of a token that caddy-comet takes. */
+    private const LONGEST_TOKEN = 8192;
 
     /** @var array<string, float> by address, the time on our clock until which nothing is tried there */
     private static $paused = [];
@@ -151,10 +154,86 @@ final class Comet
         });
     }
 
+    /**
+     * Returns a token for a visitor: a JSON Web Token (HS256) that lets him follow channels for a while. The other side
+     * is `token` in the Caddyfile, with the same key.
+     *
+     *     setcookie('comet_token', Comet::token(['news', 'user-42-*'], ['user' => '42']), ['path' => '/comet', 'httponly' => true, 'samesite' => 'Lax']);
+     *
+     * @param array $channels Names, where * stands for any characters. Give few: a cookie has 4096 bytes at most.
+     * @param array $options
+     *   user: string or int, who the visitor is, for presence and kicks. Default: nobody.
+     *   ttl:  int, seconds for which the token is good, 86400 at most. Default: 3600.
+     *   hub:  string, the hub of the Caddyfile. Default: default, which is the one where none is declared.
+     *   key:  string, 32 bytes or more. Default: COMET_TOKEN_KEY of the environment (or of the web server's parameters).
+     * @param string $error Why there is none, in a sentence for a log; '' when there is one.
+     * @return string|null null when it cannot be made; nothing is thrown.
+     */
+    public static function token($channels, $options = [], &$error = ''): ?string
+    {
+        $error = '';
+        try {
+            return self::signed($channels, $options);
+        } catch (\Throwable $problem) {
+            $error = $problem->getMessage();
+            return null;
+        }
+    }
+
     /** Returns why the last call did not work, in a sentence for a log; '' when it did. */
     public function lastError(): string
     {
         return $this->error;
+    }
+
+    private static function signed($channels, $options)
+    {
+        if (!\is_array($options)) {
+            throw new \RuntimeException('the options are an array');
+        }
+        foreach ($options as $name => $value) {
+            if (!\in_array($name, ['user', 'ttl', 'hub', 'key'], true)) {
+                throw new \RuntimeException("there is no option $name; there are user, ttl, hub and key");
+            }
+        }
+        $options += ['user' => null, 'ttl' => 3600, 'hub' => 'default', 'key' => self::environment('COMET_TOKEN_KEY')];
+        $key = \is_string($options['key']) ? \trim($options['key']) : '';
+        if ($key === '') {
+            throw new \RuntimeException('no key is given, and COMET_TOKEN_KEY is not set; for php-fpm it is a line of the pool: env[COMET_TOKEN_KEY] = …, as from: openssl rand -hex 32');
+        }
+        if (\strlen($key) < 32) {
+            throw new \RuntimeException('the key has 32 bytes or more; make one by: openssl rand -hex 32');
+        }
+        if (!\is_int($options['ttl']) || $options['ttl'] < 1 || $options['ttl'] > 86400) {
+            throw new \RuntimeException('the ttl is a number of seconds, from 1 to 86400');
+        }
+        if (!\is_array($channels) || !$channels || \count($channels) > 1000) {
+            throw new \RuntimeException('the channels are an array of 1 to 1000 names');
+        }
+        $names = [];
+        foreach ($channels as $name) {
+            $names[] = self::word('a channel', \is_int($name) ? (string) $name : $name, 255);
+        }
+        $now = \microtime(true);
+        $claims = ['aud' => self::word('the hub', $options['hub'], 64), 'exp' => (int) $now + $options['ttl'], 'channels' => $names];
+        if ($options['user'] !== null) {
+            $claims['sub'] = self::word('the user', \is_int($options['user']) ? (string) $options['user'] : $options['user'], 255);
+        }
+        // To the millisecond, for a kick may be between two that are made in one second. How json_encode() writes fractions is a
+        // setting of PHP.
+        $issued = \sprintf('{"iat":%d.%03d,', (int) $now, (int) (($now - (int) $now) * 1000));
+        $claims = \json_encode($claims, JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+        $text = self::base64url('{"typ":"JWT","alg":"HS256"}') . '.' . self::base64url($issued . \substr($claims, 1));
+        $token = $text . '.' . self::base64url(\hash_hmac('sha256', $text, $key, true));
+        if (\strlen($token) > self::LONGEST_TOKEN) {
+            throw new \RuntimeException('the token has more than ' . self::LONGEST_TOKEN . ' bytes; name channels by patterns, as in user-42-*');
+        }
+        return $token;
+    }
+
+    private static function base64url($bytes)
+    {
+        return \rtrim(\strtr(\base64_encode($bytes), '+/', '-_'), '=');
     }
 
     /** Sets the object up. */
@@ -192,7 +271,7 @@ final class Comet
             throw new \RuntimeException('the address is a string');
         }
         $this->address = $address;
-        $this->key = $key === '' ? '' : $this->word('key', $key, 4096);
+        $this->key = $key === '' ? '' : self::word('key', $key, 4096);
         $this->way = $this->wayOf($address);
     }
 
@@ -258,7 +337,7 @@ final class Comet
     }
 
     /** Returns a value that may stand in a header. */
-    private function word($name, $value, $limit)
+    private static function word($name, $value, $limit)
     {
         if (!\is_string($value) || $value === '' || \strlen($value) > $limit || !\preg_match('/^[^\p{Cc}]+$/Du', $value)) {
             throw new \RuntimeException("$name is UTF-8 of 1 to $limit bytes without control characters");
@@ -331,16 +410,16 @@ final class Comet
                 throw new \RuntimeException('data with a content_type is a string');
             }
             $body = $data;
-            $head .= 'Content-Type: ' . $this->word('content_type', $options['content_type'], 256) . "\r\n";
+            $head .= 'Content-Type: ' . self::word('content_type', $options['content_type'], 256) . "\r\n";
         } else {
             $body = $this->json($data);
             $head .= "Content-Type: application/json\r\n";
         }
         if (isset($options['type'])) {
-            $head .= 'Comet-Type: ' . $this->word('type', $options['type'], 128) . "\r\n";
+            $head .= 'Comet-Type: ' . self::word('type', $options['type'], 128) . "\r\n";
         }
         // With an ID the second attempt of request() cannot become a second event.
-        $id = isset($options['id']) ? $this->word('id', $options['id'], 128) : \bin2hex(\random_bytes(12));
+        $id = isset($options['id']) ? self::word('id', $options['id'], 128) : \bin2hex(\random_bytes(12));
         $head .= "Comet-Id: $id\r\nContent-Length: " . \strlen($body) . "\r\n";
         $this->request($head, $body);
         return true;

@@ -3,11 +3,11 @@
 // deprecated up to 8.4. It stands in for the old PHP, which Debian no longer has.
 
 // What Comet.php calls: each of them is in PHP 7.4, and does there what it does now. A new call is to be looked up first.
-const CALLED = ['bin2hex', 'chmod', 'clearstatcache', 'explode', 'fclose', 'feof', 'file_exists', 'fopen', 'fread', 'fseek',
-    'fstat', 'function_exists', 'fwrite', 'flock', 'getenv', 'gettype', 'hrtime', 'in_array', 'inet_pton', 'is_array',
-    'is_callable', 'is_file', 'is_float', 'is_int', 'is_string', 'json_decode', 'json_encode', 'max', 'preg_match',
-    'random_bytes', 'restore_error_handler', 'round', 'rtrim', 'set_error_handler', 'stream_select', 'stream_set_blocking',
-    'stream_socket_client', 'strlen', 'strpos', 'substr', 'touch', 'trim', 'usleep'];
+const CALLED = ['base64_encode', 'bin2hex', 'chmod', 'clearstatcache', 'count', 'explode', 'fclose', 'feof', 'file_exists', 'fopen', 'fread', 'fseek',
+    'fstat', 'function_exists', 'fwrite', 'flock', 'getenv', 'gettype', 'hash_hmac', 'hrtime', 'in_array', 'inet_pton', 'is_array',
+    'is_callable', 'is_file', 'is_float', 'is_int', 'is_string', 'json_decode', 'json_encode', 'max', 'microtime', 'preg_match',
+    'random_bytes', 'restore_error_handler', 'round', 'rtrim', 'set_error_handler', 'sprintf', 'stream_select', 'stream_set_blocking',
+    'stream_socket_client', 'strlen', 'strpos', 'strtr', 'substr', 'touch', 'trim', 'usleep'];
 
 $tokens = array_values(array_filter(PhpToken::tokenize(file_get_contents($argv[1])), function ($token) {
     return !$token->isIgnorable();
