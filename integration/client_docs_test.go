@@ -18,6 +18,7 @@ func TestTheDocumentedPagesWork(t *testing.T) {
 		write(t, s.dir+"/www/"+name+".html", "<!DOCTYPE html><title>waiting</title>"+body)
 	}
 	write(t, s.dir+"/www/orders.json", `["old"]`)
+	write(t, s.dir+"/www/token.txt", "one")
 	write(t, s.dir+"/www/shown.js", shown)
 	write(t, s.dir+"/www/module.js", documented(t, "js-client-module")+"window.live = live; window.off = off;")
 	write(t, s.dir+"/www/page.html", documented(t, "html-client"))
@@ -25,6 +26,7 @@ func TestTheDocumentedPagesWork(t *testing.T) {
 	page("since", "<script src='/comet/comet.js'></script><script>"+shown+documented(t, "js-client-since")+"</script>")
 	page("state", "<script src='/comet/comet.js'></script><script>"+shown+"var live = comet('/comet');\n"+documented(t, "js-client-state", "location.reload()", "show('gap')")+"live.on('orders', show);</script>")
 	page("strict", "<script src='/shown.js'></script><script type=module src='/module.js'></script>")
+	page("token", "<script src='/comet/comet.js'></script><script>"+shown+documented(t, "js-client-token", "/token.php", "/token.txt")+"</script>")
 	chromium := browser(t)
 	open(t, chromium, "about:blank") // starts it
 	best := s.best(t)
@@ -33,6 +35,7 @@ func TestTheDocumentedPagesWork(t *testing.T) {
 		{"both", s.base, "document.querySelector('#last').innerText", `{"id":1}`},
 		{"since", s.base, "shown.join()", `"old",{"id":1}`},
 		{"state", s.base, "light.textContent + light.title + shown.join()", best + `{"id":1}`},
+		{"token", s.base, "shown.join()", `{"id":1}`},
 		{"strict", "http://127.0.0.1:" + strict, "shown.join()", `{"id":1}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -35,7 +35,7 @@
 	}
 
 	// Asks by a request of the page's own site, or of one that lets it. Calls done(answer) or done(null, status, seconds).
-	function byRequest(url, done) {
+	function byRequest(url, token, done) {
 		var request = new XMLHttpRequest();
 		request.onreadystatechange = function () {
 			if (request.readyState !== 4) {
@@ -46,6 +46,9 @@
 			done(answer, request.status, +after || 0);
 		};
 		request.open('GET', url, true);
+		if (token) {
+			request.setRequestHeader('Authorization', 'Bearer ' + token);
+		}
 		request.send();
 		return function () {
 			request.onreadystatechange = null;
@@ -54,7 +57,7 @@
 	}
 
 	// Asks by a script of the server's.
-	function byScript(url, done) {
+	function byScript(url, token, done) {
 		var script = document.createElement('script'), name = 'comet_' + ++scripts, over = false;
 		function end(answer) {
 			if (!over) {
@@ -71,7 +74,7 @@
 		script.onload = script.onerror = function () {
 			end(null);
 		};
-		script.src = url + '&callback=' + name;
+		script.src = url + '&callback=' + name + (token ? '&token=' + encodeURIComponent(token) : '');
 		document.getElementsByTagName('head')[0].appendChild(script);
 		return end;
 	}
@@ -193,7 +196,7 @@
 				stop();
 				done(null, 0, 0);
 			}, 40000);
-			stop = (script ? byScript : byRequest)(address, done);
+			stop = (script ? byScript : byRequest)(address, typeof options.token === 'function' ? options.token() : options.token, done);
 			var abort = stop;
 			stop = function () {
 				clearTimeout(watch);

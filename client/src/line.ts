@@ -14,6 +14,7 @@ const memory = 60 * 60e3;
 export interface Settings {
 	transports?: Transport[];
 	jsonp?: boolean;
+	token?: string | (() => string | Promise<string>);
 }
 
 export interface Sink {
@@ -59,6 +60,9 @@ export class Line {
 	private running = false;
 	private over = false;
 	private resting = false;
+	/** The visitor's, unless it is to be got; and whether one was got since a connection was last good. */
+	private token: string | undefined;
+	private renewed = false;
 	private cut = (_why?: Trouble) => {};
 	private wake = () => {};
 	/** Says something on a connection that is there to listen, too. */
@@ -68,7 +72,8 @@ export class Line {
 	private readonly used = new Set<string>();
 	private readonly key: string;
 
-	constructor(private readonly base: string, settings: Settings, private readonly sink: Sink) {
+	constructor(private readonly base: string, private readonly settings: Settings, private readonly sink: Sink) {
+		this.token = typeof settings.token === 'function' ? undefined : settings.token || '';
 		this.ways = ladder(settings.transports, settings.jsonp);
 		this.key = 'comet ' + base;
 		try {
@@ -162,6 +167,15 @@ export class Line {
 			if (this.over || this.resting || !this.track.at.size) {
 				break;
 			}
+			const { token } = this.settings;
+			if (this.token === undefined && typeof token === 'function') {
+				const error = await this.renew(token);
+				if (error) {
+					this.state('waiting', error);
+					await this.sleep(this.backoff({ error }));
+				}
+				continue; // something else may be wanted now
+			}
 			const way = this.probing ? undefined : this.ways[this.way];
 			if (!again) {
 				this.state('connecting');
@@ -181,9 +195,18 @@ export class Line {
 		this.state('waiting');
 	}
 
+	/** Gets the token. */
+	private async renew(get: () => string | Promise<string>): Promise<Trouble | undefined> {
+		try {
+			this.token = (await get()) || '';
+		} catch (e) {
+			return { status: 0, text: String(e) };
+		}
+	}
+
 	private state(state: StateChange['state'], error?: Trouble) {
 		if (!this.over) {
-			this.sink.state({ state, transport: this.ways[this.way], error: error && error.text });
+			this.sink.state({ state, transport: this.ways[this.way], error: error && error.text, status: (error && error.status) || undefined });
 		}
 	}
 
@@ -192,6 +215,7 @@ export class Line {
 		// What ends as soon as it began is no good, for whatever reason.
 		if (r.heard && !r.silent && (r.heard > 10 || r.lived > (r.heard > 1 || r.retry !== undefined ? 2e3 : 10e3))) {
 			this.strikes = this.tries = 0;
+			this.renewed = false;
 		} else {
 			// Something may let the beginning through, and then hold everything back.
 			this.strikes += r.silent && r.heard === 1 ? 2 : 1;
@@ -230,8 +254,15 @@ export class Line {
 	}
 
 	/** How long to wait after a failure: up to 1, 2, 4 … 32 s, and what the server says. */
-	private backoff(r: Result): number {
+	private backoff(r: Partial<Result>): number {
 		const { status = 0, after = 0 } = r.error || {};
+		if (typeof this.settings.token === 'function' && (status === 401 || status === 403)) {
+			this.token = undefined;
+			if (!this.renewed) {
+				this.renewed = true;
+				return 0; // it may just have ended
+			}
+		}
 		this.tries++;
 		// The next try will most likely be refused for the same reason.
 		const refused = status >= 400 && status < 500 && status !== 408 && status !== 429;
@@ -318,10 +349,10 @@ export class Line {
 		const { at } = this.track;
 		const names = [...at.keys()], fresh = names.filter((name) => !at.get(name));
 		if (fresh.length) {
-			await asks[way]!(this.url(fresh, ''), (m) => hear({ ...m, channels: fresh }), signal);
+			await asks[way]!(this.url(fresh, ''), (m) => hear({ ...m, channels: fresh }), signal, this.token);
 		}
 		if (known && fresh.length < names.length) {
-			await asks[way]!(this.url(names, '&wait=' + seconds), hear, signal);
+			await asks[way]!(this.url(names, '&wait=' + seconds), hear, signal, this.token);
 		}
 	}
 
@@ -361,7 +392,7 @@ export class Line {
 					await this.ask('poll', 0, (m) => this.hear(m), signal, false);
 				}
 				const since = this.url(names, '&beat=' + beat).replace('since=&', 'since=now&');
-				await open(since, heard, signal, (talk) => (this.talk = talk));
+				await open(since, heard, signal, this.token, (talk) => (this.talk = talk));
 				return;
 			}
 			await this.ask(way, 0, heard, signal);

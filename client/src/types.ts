@@ -38,6 +38,8 @@ export interface StateChange {
 	transport?: Transport;
 	/** Why it waits. */
 	error?: string;
+	/** What the server answered, where it refuses: 401 and 403 say that this visitor may not listen. */
+	status?: number;
 }
 
 export interface Options {
@@ -47,6 +49,8 @@ export interface Options {
 	transports?: Transport[];
 	/** Lets scripts of the server run where nothing else gets through. Default: false. */
 	jsonp?: boolean;
+	/** The visitor's token, or a function that gets one: called first, and after the server refused the last. Default: none. */
+	token?: string | (() => string | Promise<string>);
 	/** One connection for all tabs. Default: true. */
 	share?: boolean;
 	/** After how many seconds in which no tab was seen the connection rests; 0 for never. Default: 300. */

@@ -13,7 +13,7 @@ export interface Trouble {
 export type Hear = (m: Message) => void;
 
 /** Opens a connection. It returns when the server or the network ended it, and throws a Trouble where that is known. */
-export type Open = (url: string, hear: Hear, signal: AbortSignal, say: (talk: (o: object) => void) => void) => Promise<void>;
+export type Open = (url: string, hear: Hear, signal: AbortSignal, token: string | undefined, say: (talk: (o: object) => void) => void) => Promise<void>;
 
 const trouble = (status: number, text: string, after?: number): Trouble => ({ status, text, after });
 
@@ -33,13 +33,16 @@ function read(text: string): Message {
 	return check(m);
 }
 
+/** The token where no header can have it. */
+const shown = (token: string | undefined) => (token ? '&token=' + encodeURIComponent(token) : '');
+
 function onAbort(signal: AbortSignal, f: () => void) {
 	signal.addEventListener('abort', f, { once: true });
 }
 
-const websocket: Open = (url, hear, signal, say) =>
+const websocket: Open = (url, hear, signal, token, say) =>
 	new Promise((resolve, reject) => {
-		const socket = new WebSocket(url.replace(/^http/, 'ws'));
+		const socket = new WebSocket(url.replace(/^http/, 'ws') + shown(token));
 		const end = () => {
 			socket.onmessage = socket.onclose = null;
 			socket.close();
@@ -58,9 +61,9 @@ const websocket: Open = (url, hear, signal, say) =>
 		socket.onclose = (e) => (e.code === 1008 ? reject(trouble(403, e.reason)) : resolve());
 	});
 
-const sse: Open = (url, hear, signal) =>
+const sse: Open = (url, hear, signal, token) =>
 	new Promise((resolve, reject) => {
-		const source = new EventSource(url + '&as=sse&send=event');
+		const source = new EventSource(url + '&as=sse&send=event' + shown(token));
 		const listen = (name: string, message: (e: MessageEvent) => Message) =>
 			source.addEventListener(name, (e) => {
 				try {
@@ -82,10 +85,10 @@ const sse: Open = (url, hear, signal) =>
 		};
 	});
 
-async function get(url: string, signal: AbortSignal, type: string): Promise<Response> {
+async function get(url: string, signal: AbortSignal, token: string | undefined, type: string): Promise<Response> {
 	let res;
 	try {
-		res = await fetch(url, { signal, cache: 'no-store' });
+		res = await fetch(url, { signal, cache: 'no-store', headers: token ? { Authorization: 'Bearer ' + token } : {} });
 	} catch (e) {
 		throw trouble(0, String(e));
 	}
@@ -98,8 +101,8 @@ async function get(url: string, signal: AbortSignal, type: string): Promise<Resp
 	return res;
 }
 
-const stream: Open = async (url, hear, signal) => {
-	const reader = (await get(url + '&as=stream', signal, 'text/plain')).body!.getReader();
+const stream: Open = async (url, hear, signal, token) => {
+	const reader = (await get(url + '&as=stream', signal, token, 'text/plain')).body!.getReader();
 	const decoder = new TextDecoder();
 	let rest = '';
 	for (;;) {
@@ -118,7 +121,7 @@ const stream: Open = async (url, hear, signal) => {
 };
 
 /** One poll. */
-export type Ask = (url: string, hear: Hear, signal: AbortSignal) => Promise<void>;
+export type Ask = (url: string, hear: Hear, signal: AbortSignal, token: string | undefined) => Promise<void>;
 
 function tell(answer: any, hear: Hear) {
 	const { cursor, gap, events } = check(answer) as any;
@@ -140,14 +143,14 @@ const before = (cursor: string) =>
 		.replace(/([1-9])(0*)$/, (_, digit, zeros) => digit - 1 + zeros.replace(/0/g, '9'))
 		.replace(/\.0(?=\d)/, '.');
 
-const poll: Ask = async (url, hear, signal) => {
-	const res = await get(url, signal, 'application/json');
+const poll: Ask = async (url, hear, signal, token) => {
+	const res = await get(url, signal, token, 'application/json');
 	tell(await res.json().catch(() => 0), hear);
 };
 
 let scripts = 0;
 
-const jsonp: Ask = (url, hear, signal) =>
+const jsonp: Ask = (url, hear, signal, token) =>
 	new Promise((resolve, reject) => {
 		const script = document.createElement('script');
 		const name = 'comet_' + ++scripts;
@@ -171,7 +174,7 @@ const jsonp: Ask = (url, hear, signal) =>
 			end();
 			reject(trouble(0, 'the script cannot be had')); // nothing, where it has called
 		};
-		script.src = url + '&callback=' + name;
+		script.src = url + '&callback=' + name + shown(token);
 		document.head.append(script);
 	});
 

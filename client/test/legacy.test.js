@@ -19,10 +19,13 @@ class Request {
 			Object.assign(this, { readyState: 4, status, responseText: text, headers });
 			this.onreadystatechange?.();
 		};
-		fetch(this.url, { signal: this.control.signal }).then(
+		fetch(this.url, { signal: this.control.signal, headers: this.headed }).then(
 			async (r) => end(r.status, await r.text(), r.headers),
 			() => end(0, ''),
 		);
+	}
+	setRequestHeader(name, value) {
+		this.headed = { ...this.headed, [name]: value };
 	}
 	getResponseHeader(name) {
 		return this.headers.get(name);
@@ -135,3 +138,21 @@ for (const [name, fate] of Object.entries({
 		assert.deepEqual(p.got, [0, 1]);
 	});
 }
+
+test('a token goes in a header, and is asked for each time', async () => {
+	const w = new World();
+	w.only = 'one';
+	const given = page({ token: 'one' }, 'a');
+	const asked = page({ token: () => w.only }, 'a');
+	const without = page({}, 'a');
+	await w.pass(100);
+	w.hub.publish('a', 1);
+	await w.pass(100);
+	w.only = 'two';
+	w.hub.publish('a', 2);
+	await w.pass(1e3);
+	w.hub.publish('a', 3);
+	await w.pass(100);
+	assert.deepEqual([given.got, asked.got, without.got], [[1, 2], [1, 2, 3], []]);
+	assert.ok(w.log.every((ask) => ask.token === undefined), 'no address has it');
+});

@@ -16,6 +16,7 @@ export class World {
 	target = new EventTarget();
 	live = new Set(); // open connections
 	delay = 0; // how long letters between pages take
+	only = undefined; // the token without which the server refuses
 
 	constructor() {
 		const world = this;
@@ -108,14 +109,20 @@ export class World {
 		return ask;
 	}
 
-	async fetch(url, { signal }) {
+	denies({ token, bearer = 'Bearer ' + token }) {
+		return this.only !== undefined && bearer !== 'Bearer ' + this.only;
+	}
+
+	async fetch(url, { signal, headers }) {
 		const as = url.includes('as=stream') ? 'stream' : 'poll';
 		const ask = this.asked(url, as);
+		if (headers?.Authorization) ask.bearer = headers.Authorization;
 		const fate = this.fate[as] ?? 'ok';
 		const aborted = new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
 		aborted.catch(() => {});
 		if (fate === 'down') throw new TypeError('Failed to fetch');
 		if (fate === 'silent') return aborted;
+		if (this.denies(ask)) return new Response('the token is refused', { status: 401, headers: { 'Content-Type': 'text/plain' } });
 		if (typeof fate === 'function') return fate(ask);
 		if (as === 'poll') {
 			const held = this.hub.poll(ask, (ms, f) => this.timer(f, ms));
@@ -184,7 +191,7 @@ class Source extends EventTarget {
 		if (fate === 'silent') return;
 		queueMicrotask(() => {
 			if (this.closed) return;
-			if (fate !== 'ok') {
+			if (fate !== 'ok' || world.denies(ask)) {
 				this.onerror?.(new Event('error'));
 				return;
 			}
@@ -222,7 +229,7 @@ class Socket {
 		if (fate === 'silent') return;
 		queueMicrotask(() => {
 			if (this.closed) return;
-			if (fate !== 'ok') {
+			if (fate !== 'ok' || world.denies(ask)) {
 				this.onclose?.({ code: fate === 'denied' ? 1008 : 1006, reason: fate });
 				return;
 			}
@@ -240,10 +247,10 @@ class Socket {
 		this.world.log.push({ as: 'said', ...m });
 		this.sub.say(m);
 	}
-	cut() {
+	cut(code = 1006) {
 		this.world.live.delete(this);
 		this.sub.close();
-		queueMicrotask(() => this.closed || this.onclose?.({ code: 1006 }));
+		queueMicrotask(() => this.closed || this.onclose?.({ code, reason: 'it ended' }));
 	}
 	close() {
 		this.closed = true;
