@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -73,8 +71,6 @@ const (
 	// maxSession is how long a visitor's session cookies may be, maxNames how long
 	// the channels that are asked about: web servers take some 8 KB of a header.
 	maxSession, maxNames = 8000, 6000
-	// maxUser is how long a user's name may be.
-	maxUser = 255
 )
 
 // check reports what is wrong with it by itself.
@@ -209,8 +205,8 @@ func (a *Authorize) verdict(v *visitor, answer *subanswer, began time.Time) (acc
 	verdict := access.Verdict{For: time.Duration(a.TTL), Grant: access.Grant{Who: &hub.Who{
 		User: answer.Header.Get("Comet-User"), Sessions: v.digests, Granted: began,
 	}}}
-	if user := verdict.Who.User; len(user) > maxUser || !utf8.ValidString(user) || strings.ContainsFunc(user, unicode.IsControl) {
-		return access.Verdict{}, fmt.Errorf("its Comet-User is no user's name: that is UTF-8 of %d bytes at most, without control characters", maxUser)
+	if err := access.CheckVisitor(verdict.Who.User); err != nil {
+		return access.Verdict{}, fmt.Errorf("its Comet-User: %w", err)
 	}
 	if ttl := answer.Header.Get("Comet-Ttl"); ttl != "" {
 		seconds, err := strconv.ParseUint(ttl, 10, 32)

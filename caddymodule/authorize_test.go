@@ -187,7 +187,7 @@ func TestTheSiteMayNarrow(t *testing.T) {
 			t.Errorf("%q %v", got.body, got.header)
 		}
 	}
-	get(d.comet(secret), "Cookie", user).wants(t, 403, "none of these channels")
+	get(d.comet(secret), "Cookie", user).wants(t, 403, "to none of these channels")
 }
 
 func TestAWebSocketFollowsWhatTheSiteAllows(t *testing.T) {

@@ -277,7 +277,7 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 	if errors.Is(err, dialect.ErrPass) {
 		return nil, err
 	}
-	ask.Public = ask.Public && c.Authorize == nil
+	ask.Public = ask.Public && !c.private()
 	if ask.Public {
 		forEveryone(w.Header())
 	} else {
@@ -309,7 +309,7 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 	}
 	if !ask.Public {
 		text := foreign(w, r, talks)
-		if text == "" && c.Authorize != nil && isScript(ask) {
+		if text == "" && c.private() && isScript(ask) {
 			text = c.foreignScript(r)
 		}
 		if text != "" {

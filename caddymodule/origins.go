@@ -55,6 +55,9 @@ func isScript(ask dialect.Ask) bool {
 // foreignScript says why a page may not run the answer. Browsers say from where they
 // ask (Fetch Metadata), and older ones which page it is.
 func (c *Comet) foreignScript(r *http.Request) string {
+	if c.Token.inAddress(r) {
+		return "" // a page that knows it has been let in
+	}
 	const text = "the request has the visitor's session, and is not from a page of this site, which a script would tell everything; use another transport, and name the page's origin: origins <origin>"
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":

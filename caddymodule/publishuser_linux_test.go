@@ -71,7 +71,8 @@ func TestTheNamedUserPublishesAndNobodyElse(t *testing.T) {
 // TestAConnectionThatWasParkedPublishesForNobody: its next requests meet a server
 // that was not handed it by the kernel. Others are parked as ever.
 func TestAConnectionThatWasParkedPublishesForNobody(t *testing.T) {
-	s := start(t, "", "http:// {\nbind unix/SOCKET|0666\ncomet /comet/*\ncomet_publish /publish/* {\nuser "+fmt.Sprint(os.Getuid())+"\n}\n}")
+	hub := unique("parking")
+	s := start(t, "comet {\nhub "+hub+"\n}", "http:// {\nbind unix/SOCKET|0666\ncomet /comet/* {\nhub "+hub+"\n}\ncomet_publish /publish/* "+hub+" {\nuser "+fmt.Sprint(os.Getuid())+"\n}\n}")
 	name := unique("parked")
 	c, err := net.Dial("unix", s.socket)
 	if err != nil {
@@ -82,7 +83,7 @@ func TestAConnectionThatWasParkedPublishesForNobody(t *testing.T) {
 	go func() {
 		answered <- speak(t, c, "GET /comet/"+name+" HTTP/1.1\r\nHost: x\r\n\r\n", post("publish/"+name), post("publish/"+name))
 	}()
-	eventually(t, "the poll is parked", func() bool { return metric(t, "caddy_comet_parked", defaultHub) == 1 })
+	eventually(t, "the poll is parked", func() bool { return metric(t, "caddy_comet_parked", hub) == 1 })
 	send(overSocket(s.socket), "POST", "http://x/publish/"+name, "x").wants(t, 200, `"receivers":1`)
 	all := receive(t, answered)
 	all[0].wants(t, 200, `"data":"x"`)

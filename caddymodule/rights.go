@@ -33,6 +33,17 @@ const (
 // enter finds out whether the request may have what it asks for, and leaves in ask
 // what it may. It reports false where it has answered that it may not.
 func (c *Comet) enter(w http.ResponseWriter, r *http.Request, ask *dialect.Ask, action string) (right, bool) {
+	if c.Token != nil {
+		grant, shown, err := c.Token.read(r, c.use.hub.name)
+		switch {
+		case shown && err != nil:
+			return c.refuseToken(w, err)
+		case shown:
+			return c.enterByToken(w, r, ask, grant)
+		case c.Authorize == nil:
+			return c.refuseToken(w, errNoToken)
+		}
+	}
 	if c.Authorize == nil {
 		return right{who: whoSignedIn(r)}, true
 	}
@@ -57,15 +68,50 @@ func (c *Comet) enter(w http.ResponseWriter, r *http.Request, ask *dialect.Ask, 
 		c.pass(w, verdict.Refusal)
 		return right{}, false
 	}
-	if denied := narrow(ask, verdict.Grant); len(denied) > 0 {
+	if !c.narrow(w, r, ask, verdict.Grant) {
+		return right{}, false
+	}
+	return right{who: verdict.Who, admit: c.admitting(visitor, verdict.Grant)}, true
+}
+
+// enterByToken is enter for who has a token that is good.
+func (c *Comet) enterByToken(w http.ResponseWriter, r *http.Request, ask *dialect.Ask, g access.Grant) (right, bool) {
+	if c.use.hub.Kicked(g.Who, ask.Channels) {
+		return c.refuseToken(w, errors.New("the token was made before its right was taken back; the site has to give another"))
+	}
+	if !c.narrow(w, r, ask, g) {
+		return right{}, false
+	}
+	return right{who: g.Who, admit: func(channels []string) (hold.Admission, func() hold.Admission) {
+		allowed, denied := g.Narrow(channels)
+		return hold.Admission{Allowed: allowed, Denied: denied, Reason: "the token does not name them"}, nil
+	}}, true
+}
+
+// refuseToken says what is wrong with a token (RFC 6750 section 3).
+func (c *Comet) refuseToken(w http.ResponseWriter, err error) (right, bool) {
+	status := tokenStatus(err)
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="comet"`)
+	} else {
+		w.Header().Set("Retry-After", "5")
+	}
+	_ = c.refuse(w, "token", status, err.Error())
+	return right{}, false
+}
+
+// narrow leaves in ask what is granted, tells the client of the rest, and notes who it
+// is. It reports false where it has answered that nothing is.
+func (c *Comet) narrow(w http.ResponseWriter, r *http.Request, ask *dialect.Ask, g access.Grant) bool {
+	if denied := narrow(ask, g); len(denied) > 0 {
 		if len(ask.Channels) == 0 {
-			_ = c.refuse(w, "authorize", http.StatusForbidden, "the site lets you listen to none of these channels")
-			return right{}, false
+			_ = c.refuse(w, "authorize", http.StatusForbidden, "you may listen to none of these channels")
+			return false
 		}
 		w.Header().Set("Comet-Denied", escapeNames(denied))
 	}
-	setUser(r, verdict.Who.User)
-	return right{who: verdict.Who, admit: c.admitting(visitor, verdict.Grant)}, true
+	setUser(r, g.Who.User)
+	return true
 }
 
 // narrow leaves those of the channels in ask that may be followed, and returns the
@@ -169,3 +215,6 @@ func escapeNames(names []string) string {
 	}
 	return strings.Join(escaped, ",")
 }
+
+// private reports whether it matters who asks.
+func (c *Comet) private() bool { return c.Authorize != nil || c.Token != nil }

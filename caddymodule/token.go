@@ -199,6 +199,16 @@ func (t *Token) of(r *http.Request) string {
 	return ""
 }
 
+// inAddress reports whether what counts is a token in the address, which a page knows;
+// a cookie it need not.
+func (t *Token) inAddress(r *http.Request) bool {
+	if t == nil || r.Header.Get("Authorization") != "" {
+		return false
+	}
+	cookie, err := r.Cookie(or(t.Cookie, defaultTokenCookie))
+	return (err != nil || cookie.Value == "") && t.of(r) != ""
+}
+
 // errNoToken is for who has none, where one is needed.
 var errNoToken = errors.New("a token is needed: the site gives one, and it is sent as Authorization: Bearer <token>, as a cookie, or in the address")
 

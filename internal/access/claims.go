@@ -29,8 +29,8 @@ type claims struct {
 // taken as it is: who comes too late asks for another one.
 const skew = 30 * time.Second
 
-// maxUser is how many bytes a user's name may have.
-const maxUser = 255
+// maxVisitor is how many bytes a user's name may have.
+const maxVisitor = 255
 
 // readClaims checks what a token says, and returns what it grants.
 func readClaims(payload []byte, audience string, now time.Time) (Grant, error) {
@@ -144,14 +144,14 @@ func (c *claims) user() (string, error) {
 	if err := json.Unmarshal(c.Subject, &user); err != nil || user == nil {
 		return "", errors.New(`its sub, the user, is no string; write "sub": "42"`)
 	}
-	return *user, CheckUser(*user)
+	return *user, CheckVisitor(*user)
 }
 
-// CheckUser reports why a user cannot have that name. "" is no name, and no mistake.
-func CheckUser(name string) error {
+// CheckVisitor reports why a visitor cannot have that name. "" is no name, and no mistake.
+func CheckVisitor(name string) error {
 	switch {
-	case len(name) > maxUser:
-		return fmt.Errorf("the user's name has %d bytes, and %d are the most", len(name), maxUser)
+	case len(name) > maxVisitor:
+		return fmt.Errorf("the user's name has %d bytes, and %d are the most", len(name), maxVisitor)
 	case !utf8.ValidString(name):
 		return errors.New("the user's name is not UTF-8")
 	}

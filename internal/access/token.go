@@ -22,7 +22,7 @@ type Tokens struct {
 	algorithms []jose.SignatureAlgorithm
 
 	mu    sync.Mutex
-	known *simplelru.LRU[Key, Grant]
+	known *simplelru.LRU[Fingerprint, Grant]
 	// version is that of the keys by which the known ones are good.
 	version int
 }
@@ -44,11 +44,11 @@ func NewTokens(keys []TokenKey, set *JWKS) (*Tokens, error) {
 	if len(keys) == 0 && set == nil {
 		return nil, errors.New("there is no key that tokens could be signed with; make one by: openssl rand -hex 32")
 	}
-	if len(keys) > maxKeys {
-		return nil, fmt.Errorf("%d keys are too many; %d are the most", len(keys), maxKeys)
+	if len(keys) > maxTokenKeys {
+		return nil, fmt.Errorf("%d keys are too many; %d are the most", len(keys), maxTokenKeys)
 	}
 	t := &Tokens{keys: keys, jwks: set}
-	t.known, _ = simplelru.NewLRU[Key, Grant](maxKnown, nil) // fails for no size only
+	t.known, _ = simplelru.NewLRU[Fingerprint, Grant](maxKnown, nil) // fails for no size only
 	for _, k := range keys {
 		t.algorithms = append(t.algorithms, k.algorithm)
 	}
@@ -70,7 +70,7 @@ func (t *Tokens) Read(token, audience string, now time.Time) (Grant, error) {
 	if err != nil && len(keys) == 0 {
 		return Grant{}, err
 	}
-	key := KeyOf(audience, token)
+	key := FingerprintOf(audience, token)
 	if g, ok := t.recall(key, version, now); ok {
 		return g, nil
 	}
@@ -126,13 +126,13 @@ func (t *Tokens) unreadable(err error) error {
 	return fmt.Errorf("%w: it is no signed JSON Web Token, which is three parts of base64url with dots between", ErrToken)
 }
 
-func (t *Tokens) recall(k Key, version int, now time.Time) (Grant, bool) {
+func (t *Tokens) recall(k Fingerprint, version int, now time.Time) (Grant, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.recallLocked(k, version, now)
 }
 
-func (t *Tokens) recallLocked(k Key, version int, now time.Time) (Grant, bool) {
+func (t *Tokens) recallLocked(k Fingerprint, version int, now time.Time) (Grant, bool) {
 	if t.version != version {
 		t.known.Purge()
 		t.version = version
@@ -143,7 +143,7 @@ func (t *Tokens) recallLocked(k Key, version int, now time.Time) (Grant, bool) {
 
 // keep keeps what a token granted, and returns what is kept: another request may have
 // read it at the same time.
-func (t *Tokens) keep(k Key, g Grant, version int, now time.Time) Grant {
+func (t *Tokens) keep(k Fingerprint, g Grant, version int, now time.Time) Grant {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if other, ok := t.recallLocked(k, version, now); ok {

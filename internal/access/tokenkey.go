@@ -29,8 +29,8 @@ const (
 	minSecret = 32
 	// minRSA is how many bits (RFC 7518 section 3.3).
 	minRSA = 2048
-	// maxKeys bounds what a token without the key's name costs.
-	maxKeys = 64
+	// maxTokenKeys bounds what a token without the key's name costs.
+	maxTokenKeys = 64
 )
 
 // ReadTokenKey reads a secret (HS256), or a public key in PEM (RS256, ES256).
@@ -89,8 +89,8 @@ func ReadJWKS(text []byte) ([]TokenKey, error) {
 		if err != nil || (k.Algorithm != "" && k.Algorithm != string(key.algorithm)) {
 			continue
 		}
-		if keys = append(keys, key); len(keys) > maxKeys {
-			return nil, fmt.Errorf("it has more than %d keys", maxKeys)
+		if keys = append(keys, key); len(keys) > maxTokenKeys {
+			return nil, fmt.Errorf("it has more than %d keys", maxTokenKeys)
 		}
 	}
 	if len(keys) == 0 {
