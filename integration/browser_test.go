@@ -146,7 +146,7 @@ func TestTheDemoWorksInABrowser(t *testing.T) {
 	listen, publish := port(t), port(t)
 	t.Setenv("COMET_SITE", ":"+listen)
 	t.Setenv("COMET_DEMO_PUBLISH_PORT", publish)
-	t.Setenv("COMET_ROOT", dir+"/www")
+	t.Setenv("COMET_ROOT", dir+"/php-demo/public")
 	t.Setenv("COMET_RUN", dir+"/run")
 	t.Setenv("PHP_FPM", "unix/"+dir+"/fpm.sock")
 	example, err := os.ReadFile("../Caddyfile.example")

@@ -30,8 +30,10 @@ func demoDir(t *testing.T) string {
 	}
 	own(t, filepath.Join(dir, "run"))
 	// www-data may not be allowed to read the checkout.
-	if err := os.CopyFS(filepath.Join(dir, "www"), os.DirFS("../php-demo/public")); err != nil {
-		t.Fatal(err)
+	for _, part := range []string{"php-demo/public", "php"} {
+		if err := os.CopyFS(filepath.Join(dir, part), os.DirFS("../"+part)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
 }
@@ -47,7 +49,7 @@ func startDemo(t *testing.T) *demoSite {
 		"COMET_SITE=http://:" + d.http + ", https://localhost:" + d.https + ", https://127.0.0.1:" + d.https,
 		"COMET_DEMO_HTTPS_PORT=" + d.https, "COMET_DEMO_PUBLISH_PORT=" + d.publish,
 		"COMET_DEMO_WITHOUT_PORT=" + port(t), "COMET_DEMO_STATUS_PORT=" + d.status,
-		"COMET_ROOT=" + dir + "/www", "COMET_RUN=" + dir + "/run",
+		"COMET_ROOT=" + dir + "/php-demo/public", "COMET_RUN=" + dir + "/run",
 		"PHP_FPM=unix/" + dir + "/fpm.sock", "PHP_FPM_WITHOUT=unix/" + dir + "/fpm.sock",
 		"PHP_FPM_STATUS=unix/" + dir + "/status.sock", "PHP_FPM_WITHOUT_STATUS=unix/" + dir + "/status.sock",
 		"CADDY_ADMIN=unix/" + dir + "/admin.sock",

@@ -221,7 +221,7 @@ func TestEveryTechniqueSurvivesRestartsAndErrorPages(t *testing.T) {
 		}
 		for protocol, base := range map[string]string{"http/1.1": "http://" + host + ":" + d.http, "h2": "https://localhost:" + d.https} {
 			v := &visit{technique: c, protocol: protocol, tab: tab(t, chromium), want: slices.Clone(c.first)}
-			open(t, v.tab, base+"/?only="+c.name)
+			open(t, v.tab, base+"/techniques.php?only="+c.name)
 			if got := script[string](t, v.tab, "performance.getEntriesByType('navigation')[0].nextHopProtocol"); got != protocol {
 				t.Errorf("%v: the page came by %s", v, got)
 			}
@@ -416,7 +416,7 @@ func TestTheTechniquesPage(t *testing.T) {
 
 	t.Run("four panels wait over HTTP/1.1, and others on a click", func(t *testing.T) {
 		page := tab(t, chromium)
-		open(t, page, "http://localhost:"+d.http+"/")
+		open(t, page, "http://localhost:"+d.http+"/techniques.php")
 		number := func(state string) int {
 			return script[int](t, page, "document.querySelectorAll('.panel[data-connection=own][data-state="+state+"]').length")
 		}
@@ -440,7 +440,7 @@ func TestTheTechniquesPage(t *testing.T) {
 
 	t.Run("all panels wait over HTTP/2", func(t *testing.T) {
 		page := tab(t, chromium)
-		open(t, page, "https://localhost:"+d.https+"/")
+		open(t, page, "https://localhost:"+d.https+"/techniques.php")
 		until(t, "every panel to be live", func() bool {
 			d.post(t, "picture", "image/png", picture(t, 1)) // or there is no first picture
 			return script[int](t, page, "document.querySelectorAll('.panel[data-state=live]').length") == len(techniques)+1
@@ -450,8 +450,8 @@ func TestTheTechniquesPage(t *testing.T) {
 	t.Run("the clock ticks, and its picture", func(t *testing.T) {
 		start(t, nil, find(t, "php"), "../php-demo/clock.php", "http://127.0.0.1:"+d.publish)
 		clock, pictures := tab(t, chromium), tab(t, chromium)
-		open(t, clock, "http://localhost:"+d.http+"/?only=iframe-clock")
-		open(t, pictures, "http://127.0.0.1:"+d.http+"/?only=multipart")
+		open(t, clock, "http://localhost:"+d.http+"/techniques.php?only=iframe-clock")
+		open(t, pictures, "http://127.0.0.1:"+d.http+"/techniques.php?only=multipart")
 		until(t, "three ticks", func() bool { return script[int](t, clock, panelEvents+".length") >= 3 })
 		if !script[bool](t, clock, panelEvents+".every((time, i, all) => i === 0 || time > all[i - 1])") {
 			t.Errorf("the clock does not go forward: %q", script[[]string](t, clock, panelEvents))
@@ -464,7 +464,7 @@ func TestTheTechniquesPage(t *testing.T) {
 
 	t.Run("PHP's own clock holds a worker, until it is ended", func(t *testing.T) {
 		page := tab(t, chromium)
-		open(t, page, "http://localhost:"+d.http+"/?only=iframe-clock")
+		open(t, page, "http://localhost:"+d.http+"/techniques.php?only=iframe-clock")
 		busy := func() bool {
 			_, body := get(t, "http://127.0.0.1:"+d.status+"/with?json")
 			return !strings.Contains(body, `"active processes":0`)
@@ -499,9 +499,9 @@ func TestThePanelOfPiggybackingIsToldOfNews(t *testing.T) {
 			d := startDemo(t)
 			base := map[string]string{"http/1.1": "http://localhost:" + d.http, "h2": "https://localhost:" + d.https}[protocol]
 			page, listener := tab(t, chromium), tab(t, chromium)
-			open(t, listener, "http://127.0.0.1:"+d.http+"/?only=event-source")
+			open(t, listener, "http://127.0.0.1:"+d.http+"/techniques.php?only=event-source")
 			until(t, "the stream to be held", func() bool { return d.held(t, "demo") == 1 })
-			open(t, page, base+"/?only=piggyback")
+			open(t, page, base+"/techniques.php?only=piggyback")
 			asked := func(want ...string) {
 				t.Helper()
 				var has []string

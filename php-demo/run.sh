@@ -89,7 +89,7 @@ if ((EUID == 0)); then
 	if ! "${as[@]}" test -r "$PWD/php-demo/public/index.php" -a -x "$PWD/bin/caddy"; then
 		# A checkout below /root, say: www-data works on a copy.
 		stage=$(mktemp -d /var/tmp/comet-demo-XXXXXX)
-		cp -R bin Caddyfile.example php-demo "$stage"
+		cp -R bin Caddyfile.example php php-demo "$stage"
 		chmod -R a+rX "$stage"
 		tree=$stage
 		cd "$tree"
@@ -195,21 +195,27 @@ if [[ -n $check ]]; then
 	}
 	for side in "$with" "$without"; do
 		expect 200 "$side/" 'PHP '
+		expect 200 "$side/" 'id="ladder"'
+		expect 200 "$side/techniques.php" 'id="long-polling"'
 		expect 200 "$side/proof.php" 'id="proof"'
 		expect 200 "$side/novcomet.php" NovComet.subscribe
 		expect 200 "$side/events.php" EventSource
-		for file in style.css comet.svg demo.js proof.js techniques.js events.js NovComet.js novcomet-page.js; do
+		for file in style.css comet.svg demo.js live.js live-ladder.js live-ledger.js proof.js techniques.js events.js NovComet.js novcomet-page.js; do
 			expect 200 "$side/$file"
 		done
 		expect 404 "$side/.env"
 		expect 404 "$side/.git/config"
 		expect 405 "$side/publish.php"
-		expect 404 "$side/?only=none"
+		expect 404 "$side/techniques.php?only=none"
 	done
-	expect 200 "$without/" 'class="screen" inert' # its buttons would do nothing
+	expect 200 "$without/techniques.php" 'class="screen" inert' # its buttons would do nothing
 	for file in php-demo/public/techniques/*.js; do
 		expect 200 "$with/techniques/${file##*/}" export
 	done
+	expect 200 "$with/live/comet.js" WebSocket
+	expect 200 "$with/live/without-poll-sse/demo?wait=0" '"cursor"'
+	expect 000 "$with/live/without-poll-sse/demo?wait=1" # the front page's switches
+	expect 000 "$with/live/without-poll-sse/demo?as=sse"
 	expect 200 "$with/_demo/stats" '"max_children":2'
 	expect 200 "$secure/" 'PHP '
 
@@ -285,8 +291,9 @@ fi
 
 cat <<TEXT
 
-Open   http://localhost:$COMET_DEMO_PORT/               every technique of comet, live, side by side
-       https://localhost:$COMET_DEMO_HTTPS_PORT/              the same over HTTP/2, where one connection carries them all
+Open   http://localhost:$COMET_DEMO_PORT/               a chat and a counter by comet.js: cut its connection in five ways
+       http://localhost:$COMET_DEMO_PORT/techniques.php every technique of comet, live, side by side
+       https://localhost:$COMET_DEMO_HTTPS_PORT/techniques.php the same over HTTP/2, where one connection carries them all
        http://localhost:$COMET_DEMO_PORT/proof.php      the proof: let 100 visitors in, with us and without
        http://localhost:$COMET_DEMO_PORT/novcomet.php   a page of 2011: PHP touches a file, the page knows
        http://localhost:$COMET_DEMO_PORT/events.php     EventSource: PHP touches, appends or posts

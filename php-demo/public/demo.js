@@ -15,9 +15,14 @@ const Demo = {
 	},
 
 	// publish lets PHP publish: way is touch, append, post or header. It resolves to PHP's answer.
-	async publish(way, channel, text = '') {
+	publish(way, channel, text = '') {
+		return Demo.post('/publish.php', { way, channel, text });
+	},
+
+	// post sends a form to one of PHP's pages and resolves to its answer, which tells PHP's clock, too.
+	async post(url, form) {
 		const sent = Demo.now();
-		const response = await fetch('/publish.php', { method: 'POST', body: new URLSearchParams({ way, channel, text }) });
+		const response = await fetch(url, { method: 'POST', body: new URLSearchParams(form) });
 		const back = Demo.now();
 		const answer = await response.json();
 		if (!response.ok) {

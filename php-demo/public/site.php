@@ -1,5 +1,6 @@
 <?php
 // What every page of this site needs, and its frame.
+require_once __DIR__ . '/../../php/Comet.php'; // on a site of your own, beside your pages
 
 /** The folder that PHP writes events into and caddy-comet watches. Both get it from the Caddyfile. */
 function events_folder(): string
@@ -37,6 +38,16 @@ function from_this_site(): bool
     return true;
 }
 
+/** Ends the request with JSON. */
+function answer(int $status, array $body)
+{
+    http_response_code($status);
+    header('Content-Type: application/json');
+    header('Cache-Control: no-store');
+    echo json_encode($body);
+    exit;
+}
+
 function e(string $text): string
 {
     return htmlspecialchars($text, ENT_QUOTES, 'UTF-8');
@@ -44,7 +55,7 @@ function e(string $text): string
 
 function page_head(string $title, string $class = '')
 {
-    $pages = array('/' => 'Techniques', '/proof.php' => 'The proof', '/novcomet.php' => 'NovComet', '/events.php' => 'EventSource');
+    $pages = array('/' => 'Live', '/techniques.php' => 'Techniques', '/proof.php' => 'The proof', '/novcomet.php' => 'NovComet', '/events.php' => 'EventSource');
     $here = strtok($_SERVER['REQUEST_URI'] ?? '/', '?');
     ?>
 <!DOCTYPE html>
