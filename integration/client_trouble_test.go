@@ -17,26 +17,12 @@ import (
 func TestPollsTakeOverWhereNginxHoldsStreamsBack(t *testing.T) {
 	s := newLive(t).start(t)
 	front := port(t)
-	write(t, s.dir+"/nginx.conf", fmt.Sprintf(`pid %[1]s/nginx.pid;
-error_log stderr;
-daemon off;
-events { worker_connections 64; }
-http {
-	access_log off;
-	client_body_temp_path %[1]s/body; fastcgi_temp_path %[1]s/fcgi; proxy_temp_path %[1]s/proxy; scgi_temp_path %[1]s/scgi; uwsgi_temp_path %[1]s/uwsgi;
-	server {
-		listen 127.0.0.1:%[2]s;
-		location / {
-			proxy_pass %[3]s;
-			proxy_set_header Host $http_host;
-			proxy_buffering on;
-			proxy_ignore_headers X-Accel-Buffering;
-		}
-	}
-}
-`, s.dir, front, s.base))
-	start(t, nil, find(t, "nginx"), "-c", s.dir+"/nginx.conf")
-	until(t, "nginx to listen", listening("tcp", "127.0.0.1:"+front))
+	nginx(t, s.dir, front, "", fmt.Sprintf(`location / {
+	proxy_pass %s;
+	proxy_set_header Host $http_host;
+	proxy_buffering on;
+	proxy_ignore_headers X-Accel-Buffering;
+}`, s.base))
 	_, body := get(t, s.base+"/comet/x?since=")
 	chromium := browser(t)
 	open(t, chromium, "about:blank") // starts it

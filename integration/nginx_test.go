@@ -8,7 +8,32 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
+
+// nginx starts one that listens there, with these lines in its http and its server block.
+func nginx(t *testing.T, dir, listen, http, server string) {
+	t.Helper()
+	file := filepath.Join(dir, "nginx-"+listen)
+	write(t, file, fmt.Sprintf(`user www-data;
+pid %[1]s.pid;
+error_log stderr;
+daemon off;
+events { worker_connections 1024; }
+http {
+	access_log off;
+	client_body_temp_path %[1]s-body; fastcgi_temp_path %[1]s-fcgi; proxy_temp_path %[1]s-proxy; scgi_temp_path %[1]s-scgi; uwsgi_temp_path %[1]s-uwsgi;
+%[3]s
+	server {
+		listen 127.0.0.1:%[2]s;
+%[4]s
+	}
+}
+`, file, listen, http, server))
+	start(t, nil, find(t, "nginx"), "-c", file)
+	until(t, "nginx to listen", listening("tcp", "127.0.0.1:"+listen))
+}
 
 // TestReadmeForNginx runs README's part (c): nginx in front keeps the site and
 // passes the comet requests on; where we are stopped, the old page answers.
@@ -36,25 +61,8 @@ if (($_GET['publish'] ?? '') != '') {
 	front := documented(t, "nginx", "/run/comet", comet, "/run/php/php-fpm.sock", dir+"/fpm.sock",
 		"include fastcgi_params", "include /etc/nginx/fastcgi_params")
 
-	config := fmt.Sprintf(`user www-data;
-pid %[1]s/nginx.pid;
-error_log stderr;
-daemon off;
-events { worker_connections 1024; }
-http {
-	access_log off;
-	client_body_temp_path %[1]s/body; fastcgi_temp_path %[1]s/fcgi; proxy_temp_path %[1]s/proxy; scgi_temp_path %[1]s/scgi; uwsgi_temp_path %[1]s/uwsgi;
-	server {
-		listen 127.0.0.1:%[2]s;
-		root %[1]s/www;
-%[3]s
-	}
-}
-`, dir, listen, front)
-	file := filepath.Join(dir, "nginx.conf")
-	write(t, file, config)
-	start(t, nil, find(t, "nginx"), "-c", file)
-	until(t, "nginx to listen", listening("tcp", "127.0.0.1:"+listen))
+	serve := fmt.Sprintf("root %s/www;\n", dir)
+	nginx(t, dir, listen, "", serve+front)
 	base := "http://127.0.0.1:" + listen
 
 	t.Run("an event stream comes through nginx at once", func(t *testing.T) {
@@ -98,6 +106,27 @@ http {
 		get(t, base+"/comet.php?publish=a")
 		if got := <-answered; !strings.HasPrefix(got, `{"s":1,"k":{"a":`) {
 			t.Errorf("answered %s", got)
+		}
+	})
+	t.Run("the library goes by an event stream, and by a WebSocket with the documented lines", func(t *testing.T) {
+		write(t, filepath.Join(dir, "www", "live.html"), fmt.Sprintf(livePage, "comet.js"))
+		through := port(t)
+		passes := strings.NewReplacer("\tproxy_set_header Connection \"\";\n", documented(t, "nginx-websocket"), "Host $host;", "Host $http_host;").Replace(front)
+		nginx(t, dir, through, documented(t, "nginx-map"), serve+passes)
+		chromium := browser(t)
+		open(t, chromium, "about:blank") // starts it
+		for i, c := range []struct{ port, options, transport string }{
+			{listen, "{}", "sse"}, {through, "{}", "websocket"}, {through, "{transports: ['sse']}", "sse"}, {through, "{transports: ['poll']}", "poll"},
+		} {
+			s := &live{base: "http://127.0.0.1:" + c.port}
+			tab, leave := chromedp.NewContext(chromium)
+			channel := fmt.Sprintf("c%d", i)
+			s.follow(t, tab, "/live.html", c.options, channel)
+			opened(t, tab, c.transport)
+			get(t, s.base+"/comet.php?publish="+channel)
+			until(t, "the touch to arrive by "+c.transport, func() bool { return script[int](t, tab, "got.length") == 1 })
+			opened(t, tab, c.transport)
+			leave()
 		}
 	})
 	t.Run("the old page answers while we are stopped", func(t *testing.T) {
