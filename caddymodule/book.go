@@ -21,6 +21,8 @@ type book struct {
 	log   *logEntry // nil unless Caddy's line was taken over
 	// channels is how many it follows.
 	channels int32
+	// stake is what it takes of the visitor's, nil where nobody has limits.
+	stake *stake
 	// held: the hub knows of it. parked: its request does not.
 	held, parked bool
 }
@@ -93,6 +95,9 @@ func (b *book) Ended(r hold.Report, status, size int, header func() http.Header)
 // Again opens the book of the same hold going on with another request.
 func (b *book) Again(head []byte) hold.Ended {
 	next := b.page.open(int(b.channels))
+	if next.stake = b.stake; next.stake != nil {
+		next.stake.keep()
+	}
 	next.wait()
 	next.park()
 	b.page.leased.Inc()
@@ -106,6 +111,9 @@ func (b *book) close(r hold.Report) {
 	p := b.page
 	if b.held {
 		p.held.Dec()
+	}
+	if b.stake != nil {
+		b.stake.release()
 	}
 	p.count(r.Outcome)
 	if r.Outcome == hold.Denied {

@@ -24,17 +24,19 @@ func init() {
 // options returns the sub-directives that a hub and the global block share.
 func (s *Settings) options() options {
 	return options{
-		"history":       historyOption(&s.History),
-		"max_history":   size(&s.MaxHistory),
-		"max_in_flight": size(&s.MaxInFlight),
-		"max_memory":    size(&s.MaxMemory),
-		"max_event":     size(&s.MaxEvent),
-		"max_holds":     number(&s.MaxHolds),
-		"max_channels":  number(&s.MaxChannels),
-		"hold":          duration(&s.Hold),
-		"heartbeat":     duration(&s.Heartbeat),
-		"lease":         duration(&s.Lease),
-		"store":         storeOption(&s.Store),
+		"history":            historyOption(&s.History),
+		"max_history":        size(&s.MaxHistory),
+		"max_in_flight":      size(&s.MaxInFlight),
+		"max_memory":         size(&s.MaxMemory),
+		"max_event":          size(&s.MaxEvent),
+		"max_holds":          number(&s.MaxHolds),
+		"max_channels":       number(&s.MaxChannels),
+		"max_holds_per_ip":   number(&s.MaxHoldsPerIP),
+		"max_holds_per_user": number(&s.MaxHoldsPerUser),
+		"hold":               duration(&s.Hold),
+		"heartbeat":          duration(&s.Heartbeat),
+		"lease":              duration(&s.Lease),
+		"store":              storeOption(&s.Store),
 	}
 }
 
@@ -47,6 +49,8 @@ func (s *Settings) options() options {
 //		max_memory   <size>
 //		max_event    <size>
 //		max_holds    <number>
+//		max_holds_per_ip <number>
+//		max_holds_per_user <number>
 //		max_channels <number>
 //		hold         <duration>
 //		heartbeat    <duration>

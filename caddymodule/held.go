@@ -36,6 +36,17 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask, ri
 	if ask.Beat > 0 {
 		heartbeat = min(heartbeat, ask.Beat)
 	}
+	user := ""
+	if right.who != nil {
+		user = right.who.User
+	}
+	var stake *stake
+	if right.busy == "" {
+		var err error
+		if stake, err = c.use.stake(r, user); err != nil {
+			right.busy = err.Error()
+		}
+	}
 	h := new(heldRequest)
 	h.Hold = hold.Hold{
 		Hub: c.use.hub.Hub, Channels: ask.Channels, Since: ask.Since, Answer: ask.Answer,
@@ -43,6 +54,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask, ri
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
 	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
+	h.book.stake = stake
 	h.Waits = h.book.wait
 	if _, talks := ask.Answer.(hold.Talk); talks {
 		h.Deflate = c.Deflate

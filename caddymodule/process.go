@@ -31,7 +31,9 @@ type sharedHub struct {
 	stored
 	// decisions are the site's about who may listen. They outlive configurations.
 	decisions *access.Decisions
-	losses    losses
+	// shares are what is held for each visitor.
+	shares access.Shares
+	losses losses
 }
 
 // Destruct ends the hub when nobody refers to it any more.

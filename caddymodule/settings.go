@@ -38,6 +38,14 @@ type Settings struct {
 	// back later. Default: 100000.
 	MaxHolds int `json:"max_holds,omitempty"`
 
+	// How many requests may be held at once for one address of a client, or one /64 of
+	// IPv6. Clients behind one router or proxy share theirs. Default: 0, no limit.
+	MaxHoldsPerIP int `json:"max_holds_per_ip,omitempty"`
+
+	// How many requests may be held at once for one user, where the site or a token
+	// names one. Default: 0, no limit.
+	MaxHoldsPerUser int `json:"max_holds_per_user,omitempty"`
+
 	// How many channels there may be at once. Default: 100000.
 	MaxChannels int `json:"max_channels,omitempty"`
 
@@ -96,6 +104,8 @@ func (s Settings) over(base Settings) Settings {
 	s.MaxMemory = or(s.MaxMemory, base.MaxMemory)
 	s.MaxEvent = or(s.MaxEvent, base.MaxEvent)
 	s.MaxHolds = or(s.MaxHolds, base.MaxHolds)
+	s.MaxHoldsPerIP = or(s.MaxHoldsPerIP, base.MaxHoldsPerIP)
+	s.MaxHoldsPerUser = or(s.MaxHoldsPerUser, base.MaxHoldsPerUser)
 	s.MaxChannels = or(s.MaxChannels, base.MaxChannels)
 	s.Hold = or(s.Hold, base.Hold)
 	s.Heartbeat = or(s.Heartbeat, base.Heartbeat)
@@ -138,6 +148,7 @@ func (s Settings) check() error {
 	}{
 		{"max_history", s.MaxHistory}, {"max_in_flight", s.MaxInFlight}, {"max_memory", s.MaxMemory}, {"max_event", int64(s.MaxEvent)},
 		{"max_holds", int64(s.MaxHolds)}, {"max_channels", int64(s.MaxChannels)},
+		{"max_holds_per_ip", int64(s.MaxHoldsPerIP)}, {"max_holds_per_user", int64(s.MaxHoldsPerUser)},
 		{"hold", int64(s.Hold)}, {"heartbeat", int64(s.Heartbeat)}, {"lease", int64(s.Lease)},
 	} {
 		if n.value < 0 {
