@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -17,4 +18,15 @@ func TestARetiredHomeTriesNothing(t *testing.T) {
 		t.Error("its crew took a request")
 	}
 	receive(t, h.ended)
+}
+
+// Who ends after the server, and after all of comet, is logged as the server was told.
+func TestARetiredHomeKnowsItsLoggers(t *testing.T) {
+	logs := &caddyhttp.ServerLogConfig{LoggerNames: map[string]caddyhttp.StringArray{"a.example": {"log0"}}}
+	h := newHome(&caddyhttp.Server{Logs: logs}, "", zap.NewNop())
+	h.retire()
+	receive(t, h.ended)
+	if got := h.loggers(nil, "a.example:80"); !slices.Equal(got, []string{"log0"}) {
+		t.Errorf("the loggers are %q", got)
+	}
 }

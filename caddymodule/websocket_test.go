@@ -175,6 +175,7 @@ func TestWhatAWebSocketMayNotSay(t *testing.T) {
 		"10,000 channels":            {masked(ws.NewTextFrame([]byte(`{"subscribe":[` + many + `"b"]}`))), 1008, "10001 channels"},
 		"a message too long":         {masked(ws.NewTextFrame(make([]byte, 64<<10+1))), 1009, "65536"},
 		"a frame of a terabyte":      {huge, 1009, "65536"},
+		"a length below zero":        {append([]byte{0x81, 0xff, 0x80}, make([]byte, 11)...), 1002, ""},
 		"fragments too long":         {append(masked(fragment(ws.OpText, false, strings.Repeat("x", 60<<10))), masked(fragment(ws.OpContinuation, false, strings.Repeat("x", 5<<10)))...), 1009, "65536"},
 		"a message in another":       {append(masked(fragment(ws.OpText, false, "{")), masked(fragment(ws.OpText, true, "}"))...), 1002, "continuation"},
 		"the end of no message":      {masked(fragment(ws.OpContinuation, true, "}")), 1002, "continuation"},
@@ -325,11 +326,18 @@ func TestCompressedMessages(t *testing.T) {
 	packed.closes(1009, "65536")
 }
 
-// A WebSocket has one line in the access log, at its end.
+// A WebSocket has one line in the access log, at its end, also where nothing else is
+// parked.
 func TestTheAccessLogOfAWebSocket(t *testing.T) {
+	for _, globals := range []string{"", "comet {\n park off\n}"} {
+		t.Run(globals, func(t *testing.T) { logsAWebSocket(t, globals) })
+	}
+}
+
+func logsAWebSocket(t *testing.T, globals string) {
 	s := newServer(t)
 	file := unique("access")
-	s.reload("", strings.Replace(simple, "comet /comet/*", "log {\n output file DIR/"+file+"\n}\n comet /comet/*", 1))
+	s.reload(globals, strings.Replace(simple, "comet /comet/*", "log {\n output file DIR/"+file+"\n}\n comet /comet/*", 1))
 	name := unique("logged")
 	c := dialed(t, "ws://"+s.site+"/comet/"+name)
 	c.position()

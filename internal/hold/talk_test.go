@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,11 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsflate"
-	"github.com/gobwas/ws/wsutil"
 
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
@@ -368,7 +363,8 @@ func TestWhatIsAFlood(t *testing.T) {
 		if got := c.hears(); !strings.HasPrefix(got[len(got)-1], `{"subscribed":["xxx`) {
 			t.Fatalf("it ends too early: %q", got[len(got)-1])
 		}
-		wishes := slices.Repeat([]ws.Frame{ws.NewTextFrame([]byte(`{"subscribe":["b"]}`))}, fairFrames)
+		time.Sleep(time.Hour) // gives no right to say more
+		wishes := slices.Repeat([]ws.Frame{ws.NewTextFrame([]byte(`{"subscribe":["b"]}`))}, fairFrames+1)
 		c.says(wishes...)
 		got := c.hears()
 		if got[len(got)-1] != "close 1008 too many messages in a short time" || len(c.to.reports) != 1 || c.to.reports[0].Outcome != BadMessage {
@@ -394,120 +390,4 @@ func TestGoodbyes(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Reasons may be longer than a close frame has room for.
-func TestALongReasonIsCut(t *testing.T) {
-	for _, reason := range []string{strings.Repeat("x", 500), strings.Repeat("ü", 300), "x" + strings.Repeat("€", 100)} {
-		h, err := ws.ReadHeader(bytes.NewReader(appendClose(nil, ws.StatusPolicyViolation, reason)))
-		if err != nil || h.Length > 125 || h.Length < 120 {
-			t.Errorf("%d bytes, %v", h.Length, err)
-		}
-	}
-}
-
-// transcript is what a reader makes of bytes: messages and control frames, and at
-// which kind of end.
-type transcript struct {
-	heard []string
-	ended bool
-}
-
-// ours reads in pieces.
-func ours(b []byte, deflate bool, cut *rand.Rand) (t transcript) {
-	in := inbound{deflate: deflate}
-	for len(b) > 0 {
-		n := 1 + cut.IntN(len(b))
-		err := in.hear(b[:n], func(m []byte) error {
-			t.heard = append(t.heard, "text "+string(m))
-			return nil
-		}, func(code ws.OpCode, m []byte) error {
-			t.heard = append(t.heard, fmt.Sprint(code, " ", string(m)))
-			return nil
-		})
-		if err != nil {
-			t.ended = true
-			return t
-		}
-		b = b[n:]
-	}
-	return t
-}
-
-// theirs reads with the library's own reader.
-func theirs(b []byte) (t transcript) {
-	from := bytes.NewReader(b)
-	control := func(h ws.Header, r io.Reader) error {
-		m, err := io.ReadAll(r)
-		if err == nil && int64(len(m)) < h.Length {
-			err = io.ErrUnexpectedEOF
-		}
-		if err == nil {
-			t.heard = append(t.heard, fmt.Sprint(h.OpCode, " ", string(m)))
-		}
-		return err
-	}
-	r := wsutil.Reader{Source: from, State: ws.StateServerSide, OnIntermediate: control}
-	for {
-		h, err := r.NextFrame()
-		if err == nil && h.OpCode == ws.OpBinary {
-			err = errors.New("binary")
-		}
-		if err == nil && h.OpCode.IsControl() {
-			err = control(h, &r)
-			if err == nil {
-				continue
-			}
-		}
-		var m []byte
-		if err == nil {
-			m, err = io.ReadAll(&r)
-		}
-		if err == nil && !utf8.Valid(m) {
-			err = wsutil.ErrInvalidUTF8
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return t
-		case err != nil:
-			t.ended = true
-			return t
-		}
-		t.heard = append(t.heard, "text "+string(m))
-	}
-}
-
-// FuzzInbound compares what is made of a client's bytes, which come in any pieces,
-// with what the library's reader makes of them at once.
-func FuzzInbound(f *testing.F) {
-	text := func(s string) ws.Frame { return ws.NewTextFrame([]byte(s)) }
-	packed, _ := wsflate.CompressFrame(text(strings.Repeat("hello", 99)))
-	for _, b := range [][]byte{
-		client(text("{}"), ws.NewPingFrame([]byte("x")), text("ü")),
-		client(ws.NewFrame(ws.OpText, false, []byte("{")), ws.NewPongFrame(nil), ws.NewFrame(ws.OpContinuation, true, []byte("}"))),
-		client(ws.NewCloseFrame(ws.NewCloseFrameBody(1000, "bye"))),
-		client(ws.NewBinaryFrame([]byte{1, 2})),
-		client(text(strings.Repeat("x", 70_000))),
-		client(text("\xff")),
-		client(packed),
-		ws.MustCompileFrame(text("bare")),
-	} {
-		f.Add(b, uint64(1))
-	}
-	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
-		if len(b) > 1<<20 {
-			return
-		}
-		cut := rand.New(rand.NewPCG(seed, 0))
-		a := ours(b, false, cut)
-		ours(b, true, cut) // no panic
-		want := theirs(b)
-		// Ours may end before: it has limits, and judges a frame by its head.
-		if len(a.heard) > len(want.heard) || !slices.Equal(a.heard, want.heard[:len(a.heard)]) {
-			t.Errorf("heard %q, want %q", a.heard, want.heard)
-		}
-		if !a.ended && (want.ended || len(a.heard) != len(want.heard)) {
-			t.Errorf("heard %q to the end, want %q and then an end: %v", a.heard, want.heard, want.ended)
-		}
-	})
 }

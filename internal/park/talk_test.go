@@ -89,6 +89,56 @@ func TestTalkOfMuch(t *testing.T) {
 	})
 }
 
+// What is said while a write is on its way is heard behind it.
+func TestTalkWaitsForTheWrite(t *testing.T) {
+	everywhere(t, func(g *ground) {
+		c, server := g.pairBy(net.Dial)
+		v := g.talks(server, "")
+		much := strings.Repeat("0123456789abcdef", 128<<10)
+		g.on(func(*loop) { v.rung = func(v *visitor) { v.write(much) } })
+		v.conn.Ring()
+		g.eventually("more is to be written than the socket takes", func() (busy bool) {
+			g.on(func(*loop) { busy = v.conn.busy })
+			return busy
+		})
+		g.says(c, "a word")
+		g.eventually("it is there to be heard", func() (is bool) {
+			g.on(func(*loop) { is = v.conn.says() })
+			return is
+		})
+		g.on(func(*loop) { v.rung = nil })
+		g.hears(c, much+"a word")
+	})
+}
+
+// Who says much at once is heard piece by piece, and others in between.
+func TestTalkInTurns(t *testing.T) {
+	for _, w := range ways() {
+		if !w.sockets {
+			continue // a piece is what one goroutine has read
+		}
+		for _, kind := range []string{"tcp", "unix"} {
+			t.Run(w.name+"/"+kind, func(t *testing.T) {
+				g := newGround(t, w, kind)
+				c, server := g.pair()
+				v := &silent{&visitor{g: g, calls: map[string]int{}}}
+				v.conn = g.lot.Conn(server, nil, &g.terms)
+				v.conn.Park(v)
+				v.await("arrived")
+				const pieces = 4
+				goOn := make(chan struct{})
+				g.lot.loops[0].do(func() { <-goOn })
+				g.says(c, strings.Repeat("x", pieces*maxHead))
+				close(goOn)
+				g.eventually("all is heard", func() bool { return v.had("heard") >= pieces })
+				if n := v.had("rung"); n < pieces-1 {
+					t.Errorf("others had %d turns in between", n)
+				}
+			})
+		}
+	}
+}
+
 func TestTalkInParts(t *testing.T) {
 	for _, w := range ways() {
 		for _, kind := range []string{"tls", "tls12"} {
