@@ -1,5 +1,7 @@
 package caddymodule
 
+//lint:file-ignore SA1019 the client of net/http takes no :protocol
+
 import (
 	"context"
 	"crypto/tls"
