@@ -190,6 +190,29 @@ func TestATalkerThatFallsSilentIsGone(t *testing.T) {
 	})
 }
 
+// locked is a door that does not open.
+type locked struct{}
+
+func (locked) Take(func(park.Taken)) error { return errors.ErrUnsupported }
+
+// Whose connection cannot be taken follows nothing, and takes no place.
+func TestATalkThatCannotBeginIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := converse(t)
+		r := httptest.NewRequest(http.MethodGet, "/comet/a", nil)
+		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} {
+			r.Header.Set(name, value)
+		}
+		h := Hold{Hub: c.of, Channels: []string{"a"}, Answer: asksToTalk(t).Answer, Parking: &Parking{Lot: new(park.Lot), Door: locked{}}}
+		if err := h.Begin(httptest.NewRecorder(), r); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("it began: %v", err)
+		}
+		if n := c.of.Stats().Holds; n != 1 { // the other one
+			t.Errorf("%d are held", n)
+		}
+	})
+}
+
 // QUIC drops a connection that is silent for longer.
 func TestATalkOnHTTP3IsNeverSilentForLong(t *testing.T) {
 	h := Hold{Answer: asksToTalk(t).Answer, Heartbeat: time.Hour}
