@@ -105,14 +105,10 @@ func (p *Publish) Provision(ctx caddy.Context) error {
 }
 
 func (p *Publish) readKeys() error {
-	repl := caddy.NewReplacer()
 	for _, key := range p.Keys {
-		secret, err := repl.ReplaceOrErr(key, true, true)
-		switch {
-		case err != nil && wholePlaceholder.MatchString(key):
-			return fmt.Errorf("key: %w", err)
-		case err != nil: // which may repeat a part of the key
-			return errors.New("key: it has braces with no known placeholder in them; keep it in a file instead: key_file <path>")
+		secret, err := secretOf(key)
+		if err != nil {
+			return err
 		}
 		if err := access.CheckKey(secret); err != nil {
 			return fmt.Errorf("key: %w", err)
@@ -120,18 +116,39 @@ func (p *Publish) readKeys() error {
 		p.keyring.Add(access.KeyOf(secret))
 	}
 	for _, config := range p.KeyFiles {
-		path, err := repl.ReplaceOrErr(config, true, true)
+		path, err := keyFileOf(config)
 		if err != nil {
-			return fmt.Errorf("key_file: %w", err)
-		}
-		if !filepath.IsAbs(path) {
-			return fmt.Errorf("key_file %s: not an absolute path; write one as in key_file /etc/caddy/shop.keys", path)
+			return err
 		}
 		if err := p.keyring.AddFile(path, sayOfKeyFile(p.use.hub.name, path)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// secretOf returns the key that the configuration has, or has a placeholder for.
+func secretOf(key string) (string, error) {
+	secret, err := caddy.NewReplacer().ReplaceOrErr(key, true, true)
+	switch {
+	case err != nil && wholePlaceholder.MatchString(key):
+		return "", fmt.Errorf("key: %w", err)
+	case err != nil: // which may repeat a part of the key
+		return "", errors.New("key: it has braces with no known placeholder in them; keep it in a file instead: key_file <path>")
+	}
+	return secret, nil
+}
+
+// keyFileOf returns the path of a file of keys.
+func keyFileOf(config string) (string, error) {
+	path, err := caddy.NewReplacer().ReplaceOrErr(config, true, true)
+	if err != nil {
+		return "", fmt.Errorf("key_file: %w", err)
+	}
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("key_file %s: not an absolute path; write one as in key_file /etc/caddy/shop.keys", path)
+	}
+	return path, nil
 }
 
 // wholePlaceholder is a key of which an error may tell everything.

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
@@ -30,8 +28,8 @@ type Token struct {
 	// `{env.COMET_TOKEN_KEY}`.
 	Keys []string `json:"keys,omitempty"`
 
-	// Files that have one key each: a secret, or a public key in PEM for RS256 (RSA)
-	// or ES256 (P-256). They are read with the configuration.
+	// Files of keys: secrets, one on each line, or a public key in PEM for RS256 (RSA)
+	// or ES256 (P-256). Absolute paths. They are read with the configuration.
 	KeyFiles []string `json:"key_files,omitempty"`
 
 	// Where there is a JSON Web Key Set: an absolute path, or an address of HTTPS. It
@@ -107,7 +105,7 @@ func (t *Token) check() error {
 		if strings.Contains(key, "{") {
 			continue
 		}
-		if _, err := access.ReadTokenKey([]byte(key)); err != nil {
+		if _, err := access.ReadTokenKey(key); err != nil {
 			return fmt.Errorf("token: key: %w", err)
 		}
 	}
@@ -124,37 +122,28 @@ func (t *Token) provision(logger *zap.Logger) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	repl := caddy.NewReplacer()
 	var keys []access.TokenKey
-	read := func(name, text string) error {
-		k, err := access.ReadTokenKey([]byte(text))
-		if err != nil {
-			return fmt.Errorf("token: %s: %w", name, err)
-		}
-		keys = append(keys, k)
-		return nil
-	}
 	for _, key := range t.Keys {
-		key, err := repl.ReplaceOrErr(key, true, true)
+		key, err := secretOf(key)
+		if err != nil {
+			return fmt.Errorf("token: %w", err)
+		}
+		k, err := access.ReadTokenKey(key)
 		if err != nil {
 			return fmt.Errorf("token: key: %w", err)
 		}
-		if err := read("key", key); err != nil {
-			return err
-		}
+		keys = append(keys, k)
 	}
-	for _, file := range t.KeyFiles {
-		file, err := repl.ReplaceOrErr(file, true, true)
+	for _, config := range t.KeyFiles {
+		path, err := keyFileOf(config)
+		if err != nil {
+			return fmt.Errorf("token: %w", err)
+		}
+		more, err := access.ReadTokenFile(path)
 		if err != nil {
 			return fmt.Errorf("token: key_file: %w", err)
 		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("token: key_file: %w", err)
-		}
-		if err := read("key_file "+file, string(text)); err != nil {
-			return err
-		}
+		keys = append(keys, more...)
 	}
 	set, err := newJWKS(t.JWKS, logger)
 	if err != nil {

@@ -119,9 +119,13 @@ func TestKeysOfTokens(t *testing.T) {
 	}
 	t.Setenv("TOKEN_KEY", tokenKey)
 	t.Setenv("SHORT_KEY", "short")
-	other := strings.Repeat("k", 32)
-	token := provisioned(t, Token{Keys: []string{"{env.TOKEN_KEY}"}, KeyFiles: []string{file("key", other+"\n")}})
-	for _, key := range []string{tokenKey, other} {
+	other, third := strings.Repeat("k", 32), strings.Repeat("3", 64)
+	open := file("open", tokenKey)
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	token := provisioned(t, Token{Keys: []string{"{env.TOKEN_KEY}"}, KeyFiles: []string{file("key", "# of last year\n"+other+"\n\n"+third)}})
+	for _, key := range []string{tokenKey, other, third} {
 		if _, _, err := token.read(httptest.NewRequest("GET", "/?token="+tokenOf(t, key, "shop", "1", "a"), nil), "shop"); err != nil {
 			t.Error(err)
 		}
@@ -129,11 +133,18 @@ func TestKeysOfTokens(t *testing.T) {
 	for _, c := range []struct{ options, want string }{
 		{"token {env.SHORT_KEY}", "token: key: a secret has 32 bytes or more, and this one 5; make one by: openssl rand -hex 32"},
 		{"token {env.NOT_SET_KEY}", "token: key: "},
-		{"token {\nkey_file " + dir + "/none\n}", "token: key_file: open " + dir + "/none: no such file"},
+		{"token {\nkey_file " + dir + "/none\n}", "token: key_file: stat " + dir + "/none: no such file"},
 		{"token {\nkey_file " + file("private", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n") + "\n}", "it is a PRIVATE KEY, and a public key is needed"},
+		{"token {\nkey_file " + file("short", other+"\nsecret") + "\n}", "short: line 2: a secret has 32 bytes or more, and this one 6"},
+		{"token {\nkey_file " + file("empty", "# nothing\n") + "\n}", "empty: it has no key; write one on each line, for example from: openssl rand -hex 32"},
+		{"token {\nkey_file " + file("two", strings.Repeat("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", 2)) + "\n}", "it is more than one key in PEM; give each a file of its own"},
+		{"token {\nkey_file " + open + "\n}", "every user of this machine may read or write it; shut it"},
+		{"token {\nkey_file relative\n}", "token: key_file relative: not an absolute path"},
+		{"token " + other + "{x.y}", "token: key: it has braces with no known placeholder in them"},
 		{"token {\njwks " + dir + "/none\n}", "token: jwks: stat " + dir + "/none: no such file"},
 	} {
-		if err := validate(t, "", ":1 {\ncomet {\n"+c.options+"\n}\n}"); !strings.Contains(errorText(err), c.want) {
+		err := validate(t, "", ":1 {\ncomet {\n"+c.options+"\n}\n}")
+		if !strings.Contains(errorText(err), c.want) || strings.Contains(errorText(err), other) {
 			t.Errorf("%s\nthe error is\n\t%v\nand should say\n\t%s", c.options, err, c.want)
 		}
 	}

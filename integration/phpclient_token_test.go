@@ -17,7 +17,7 @@ const tokenKey = "0123456789abcdef0123456789abcdef+secret"
 // granted reads a token as the server does.
 func granted(t *testing.T, token, hub string) (access.Grant, error) {
 	t.Helper()
-	key, err := access.ReadTokenKey([]byte(tokenKey))
+	key, err := access.ReadTokenKey(tokenKey)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,7 +168,7 @@ func TestASetHasKeysThatCanBeUsed(t *testing.T) {
 		}
 	}
 	var many []jose.JSONWebKey
-	for range maxKeys + 1 {
+	for range maxTokenKeys + 1 {
 		many = append(many, good)
 	}
 	if _, err := ReadJWKS(set(t, many...)); err == nil {

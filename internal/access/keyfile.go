@@ -78,31 +78,63 @@ func (f *keyFile) look() ([]Key, error) {
 }
 
 func readKeys(path string, info fs.FileInfo) ([]Key, error) {
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, errors.New("it is no file")
-	case runtime.GOOS != "windows" && info.Mode()&0o006 != 0: // which has no such modes
-		return nil, fmt.Errorf("every user of this machine may read or write it; shut it: chgrp %s %s && chmod 640 %s, and then change the keys", ourGroup(), path, path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
+	if err := shut(path, info); err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
+	b, err := readBounded(path)
 	if err != nil {
 		return nil, err
 	}
 	return parseKeys(b)
 }
 
-// parseKeys reads the keys of a file: one on each line; lines that begin with # are
-// comments. No error repeats what a line has.
-func parseKeys(b []byte) ([]Key, error) {
-	if len(b) > maxKeyFile {
-		return nil, fmt.Errorf("it has more than %d bytes", maxKeyFile)
+// shut reports why a file is no place for secrets.
+func shut(path string, info fs.FileInfo) error {
+	switch {
+	case !info.Mode().IsRegular():
+		return errors.New("it is no file")
+	case runtime.GOOS != "windows" && info.Mode()&0o006 != 0: // which has no such modes
+		return fmt.Errorf("every user of this machine may read or write it; shut it: chgrp %s %s && chmod 640 %s, and then change the keys", ourGroup(), path, path)
 	}
-	var keys []Key
+	return nil
+}
+
+// readBounded reads a little more of a file than it may have.
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxKeyFile+1))
+}
+
+// parseKeys reads the keys of a file.
+func parseKeys(b []byte) (keys []Key, err error) {
+	err = eachKey(b, func(line string) error {
+		if err := CheckKey(line); err != nil {
+			return err
+		}
+		if keys = append(keys, KeyOf(line)); len(keys) > maxKeys {
+			return fmt.Errorf("more than %d keys are too many", maxKeys)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("it has no key; write one on each line, for example from: openssl rand -hex 16")
+	}
+	return keys, nil
+}
+
+// eachKey calls f with each key of a file: one is on each line; lines that begin with #
+// are comments. No error repeats what a line has.
+func eachKey(b []byte, f func(line string) error) error {
+	if len(b) > maxKeyFile {
+		return fmt.Errorf("it has more than %d bytes", maxKeyFile)
+	}
 	number := 0
 	for line := range strings.Lines(strings.TrimPrefix(string(b), "\ufeff")) {
 		number++
@@ -110,17 +142,11 @@ func parseKeys(b []byte) ([]Key, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if err := CheckKey(line); err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
-		}
-		if keys = append(keys, KeyOf(line)); len(keys) > maxKeys {
-			return nil, fmt.Errorf("it has more than %d keys", maxKeys)
+		if err := f(line); err != nil {
+			return fmt.Errorf("line %d: %w", number, err)
 		}
 	}
-	if len(keys) == 0 {
-		return nil, errors.New("it has no key; write one on each line, for example from: openssl rand -hex 16")
-	}
-	return keys, nil
+	return nil
 }
 
 // CheckKey reports what is no key, without repeating it.

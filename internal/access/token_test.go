@@ -70,7 +70,7 @@ func tokens(t testing.TB, set *JWKS, texts ...[]byte) *Tokens {
 	t.Helper()
 	var keys []TokenKey
 	for _, text := range texts {
-		k, err := ReadTokenKey(text)
+		k, err := ReadTokenKey(string(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,14 +290,14 @@ func TestKeysThatAreNoneAreErrorsThatSayWhatToDo(t *testing.T) {
 		"small RSA":   {public(t, &small.PublicKey), "2048 bits or more, and this one 1024"},
 		"P-384":       {public(t, &p384.PublicKey), "neither RS256 nor ES256"},
 	} {
-		if _, err := ReadTokenKey(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := ReadTokenKey(string(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, err := NewTokens(nil, nil); err == nil || !strings.Contains(err.Error(), "openssl rand") {
 		t.Error(err)
 	}
-	if _, err := NewTokens(make([]TokenKey, maxKeys+1), nil); err == nil {
+	if _, err := NewTokens(make([]TokenKey, maxTokenKeys+1), nil); err == nil {
 		t.Error("as many keys as one likes")
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
@@ -33,11 +35,14 @@ const (
 	maxTokenKeys = 64
 )
 
-// ReadTokenKey reads a secret (HS256), or a public key in PEM (RS256, ES256).
-func ReadTokenKey(text []byte) (TokenKey, error) {
-	text = bytes.TrimSpace(text)
-	block, _ := pem.Decode(text)
+// ReadTokenKey reads a secret (HS256), or a public key in PEM (RS256, ES256). No error
+// repeats it.
+func ReadTokenKey(text string) (TokenKey, error) {
+	text = strings.TrimSpace(text)
+	block, rest := pem.Decode([]byte(text))
 	switch {
+	case block != nil && len(bytes.TrimSpace(rest)) > 0:
+		return TokenKey{}, errors.New("it is more than one key in PEM; give each a file of its own")
 	case block != nil && block.Type == "PUBLIC KEY":
 		public, err := x509.ParsePKIXPublicKey(block.Bytes)
 		if err != nil {
@@ -46,12 +51,45 @@ func ReadTokenKey(text []byte) (TokenKey, error) {
 		return publicKey("", public)
 	case block != nil:
 		return TokenKey{}, fmt.Errorf("it is a %s, and a public key is needed, as from: openssl pkey -in private.pem -pubout", block.Type)
-	case bytes.HasPrefix(text, []byte("-----BEGIN ")):
+	case strings.HasPrefix(text, beginPEM):
 		return TokenKey{}, errors.New("it begins like a key in PEM, but is none; is it whole?")
 	case len(text) < minSecret:
 		return TokenKey{}, fmt.Errorf("a secret has %d bytes or more, and this one %d; make one by: openssl rand -hex 32", minSecret, len(text))
 	}
-	return TokenKey{algorithm: jose.HS256, value: bytes.Clone(text)}, nil
+	return TokenKey{algorithm: jose.HS256, value: []byte(text)}, nil
+}
+
+// beginPEM is how a key in PEM begins.
+const beginPEM = "-----BEGIN "
+
+// ReadTokenFile reads the keys of a file: one public key, or secrets, one on each line,
+// as in other files of keys.
+func ReadTokenFile(path string) (keys []TokenKey, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := readBounded(path)
+	if err != nil {
+		return nil, err
+	}
+	read := func(text string) error {
+		k, err := ReadTokenKey(text)
+		keys = append(keys, k)
+		return err
+	}
+	if bytes.Contains(text, []byte(beginPEM)) {
+		err = read(string(text))
+	} else if err = shut(path, info); err == nil {
+		err = eachKey(text, read)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	case len(keys) == 0:
+		return nil, fmt.Errorf("%s: it has no key; write one on each line, for example from: openssl rand -hex 32", path)
+	}
+	return keys, nil
 }
 
 func publicKey(id string, public any) (TokenKey, error) {
