@@ -221,5 +221,5 @@ func (c *channel) stampEvent() *Event {
 }
 
 func eventSize(e *Event) int64 {
-	return int64(len(e.Data)+len(e.Channel)+len(e.Type)+len(e.ContentType)) + eventOverhead
+	return int64(len(e.Data)+len(e.Forms)+len(e.ID)+len(e.Channel)+len(e.Type)+len(e.ContentType)) + eventOverhead
 }

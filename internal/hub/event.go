@@ -27,6 +27,9 @@ type Draft struct {
 	// channel and ID is answered with the first one's place and wakes nobody.
 	// Empty means that the draft is never a repetition.
 	ID string
+	// Forms are what else the event is, for who understands them: the hub only keeps
+	// them. They count as data.
+	Forms []byte
 	// Changed is when the thing itself says that it changed (a file's
 	// modification time). It feeds the stamp alone. Zero means now.
 	Changed time.Time
@@ -74,4 +77,7 @@ type Event struct {
 	Type        string
 	ContentType string
 	Data        []byte
+	// ID and Forms are the draft's.
+	ID    string
+	Forms []byte
 }

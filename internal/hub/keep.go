@@ -35,7 +35,7 @@ type Kept struct {
 	// Floors are the channels' own: whoever is before is told of a gap.
 	Floors map[string]uint64
 	// Entries are the events, in their order. What it takes to apply them as news
-	// (ID, Changed, Quiet) is not among it.
+	// (Changed, Quiet) is not among it.
 	Entries []Entry
 }
 
@@ -137,7 +137,7 @@ func (h *Hub) Restore(k Kept) (head uint64) {
 		}
 		event := &Event{
 			Channel: ch.name, Seq: e.Seq, Time: e.Time, Stamp: e.Stamp,
-			Type: e.Type, ContentType: e.ContentType, Data: e.Data,
+			Type: e.Type, ContentType: e.ContentType, Data: e.Data, ID: e.ID, Forms: e.Forms,
 		}
 		ch.news, ch.state, ch.source = e.Seq, e.State, e.Source
 		ch.stamp = max(ch.stamp, e.Stamp)

@@ -1,5 +1,7 @@
 package hub
 
+import "slices"
+
 // News is what [Hub.News] tells: what somebody at a cursor has not seen.
 type News struct {
 	// Channels are those with events behind the cursor, in the order in which
@@ -36,4 +38,24 @@ func (h *Hub) News(channels []string, since Cursor) News {
 		n.Gap = n.Gap || floor > since.Seq
 	}
 	return n
+}
+
+// Behind returns the position behind the newest event of a channel that has this ID.
+// Where there is none, known says that the channel's newest event has another: so
+// that something has happened since.
+func (h *Hub) Behind(channel, id string) (at Cursor, found, known bool) {
+	h.await()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ch := h.channels[channel]
+	if ch == nil {
+		return Cursor{}, false, false
+	}
+	history := ch.history()
+	for _, e := range slices.Backward(history) {
+		if e.ID == id {
+			return Cursor{h.epoch, e.Seq}, true, true
+		}
+	}
+	return Cursor{}, false, len(history) > 0 && history[len(history)-1].ID != ""
 }

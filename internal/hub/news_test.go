@@ -137,3 +137,23 @@ func TestNewsSaysWhatASubscriptionWouldBeGiven(t *testing.T) {
 		})
 	}
 }
+
+// TestAnEventIsFoundByItsID, the newest of those that have it. Whether something has
+// happened since one that is not kept, only another ID tells.
+func TestAnEventIsFoundByItsID(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.drafts(hub.Draft{Channel: "a", ID: "x"}, hub.Draft{Channel: "a", ID: "y"}, hub.Draft{Channel: "b", ID: "x"}, hub.Draft{Channel: "b"})
+		for _, c := range []struct {
+			channel, id  string
+			want         uint64
+			found, known bool
+		}{
+			{"a", "x", 1, true, true}, {"a", "y", 2, true, true}, {"b", "x", 3, true, true},
+			{"a", "z", 0, false, true}, {"b", "z", 0, false, false}, {"none", "x", 0, false, false},
+		} {
+			if at, found, known := r.hub.Behind(c.channel, c.id); at.Seq != c.want || found != c.found || known != c.known {
+				t.Errorf("%s %s: got %v %v %v, want %+v", c.channel, c.id, at, found, known, c)
+			}
+		}
+	})
+}

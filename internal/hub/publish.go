@@ -79,8 +79,8 @@ func (h *Hub) admit(drafts []Draft) ([]Draft, []Result, error) {
 	}()
 	for i := range drafts {
 		d := &drafts[i]
-		if len(d.Data) > h.limits.EventBytes {
-			return nil, nil, fmt.Errorf("%w: %d bytes, and %d are allowed (max_event)", ErrTooLarge, len(d.Data), h.limits.EventBytes)
+		if size := len(d.Data) + len(d.Forms); size > h.limits.EventBytes {
+			return nil, nil, fmt.Errorf("%w: %d bytes, and %d are allowed (max_event)", ErrTooLarge, size, h.limits.EventBytes)
 		}
 		ch, err := h.openLocked(d.Channel)
 		if err != nil {
@@ -137,7 +137,7 @@ func (h *Hub) applyLocked(b *batch, e *Entry) {
 	}
 	event := &Event{
 		Channel: ch.name, Seq: e.Seq, Time: e.Time, Stamp: e.Stamp,
-		Type: e.Type, ContentType: e.ContentType, Data: e.Data,
+		Type: e.Type, ContentType: e.ContentType, Data: e.Data, ID: e.ID, Forms: e.Forms,
 	}
 	if event.Type == "" {
 		event.Type = DefaultType

@@ -69,6 +69,14 @@ func TestWhereASubscriptionBegins(t *testing.T) {
 			publish: []string{"a:1", "a:2", "b:3"}, keep: 1, channels: []string{"b", "a"},
 			since: func(r *rig) hub.Since { return r.at(0) }, want: []string{"2 3 @3 gap", "-"},
 		},
+		"each channel from a place of its own": {
+			publish: []string{"a:1", "b:2", "a:3", "b:4", "c:5"}, channels: []string{"b", "a", "c"},
+			since: func(r *rig) hub.Since { return r.each(2, 0, 5) }, want: []string{"1 3 4 @5", "-"},
+		},
+		"each channel from a place of its own, of which one is gone": {
+			publish: []string{"a:1", "a:2", "b:3"}, keep: 1, channels: []string{"a", "b"},
+			since: func(r *rig) hub.Since { return r.each(0, 3) }, want: []string{"2 @3 gap", "-"},
+		},
 		"an empty history says how far the gap goes": {
 			publish: []string{"a:1"}, keep: -1, channels: []string{"a"},
 			since: func(r *rig) hub.Since { return r.at(0) }, want: []string{"@1 gap", "-"},
@@ -259,3 +267,12 @@ func (oldLog) Append(_ context.Context, drafts []hub.Draft, done func([]hub.Plac
 }
 
 func (oldLog) Close() error { return nil }
+
+// each is a place in each of several channels.
+func (r *rig) each(seqs ...uint64) hub.Since {
+	var cursors []hub.Cursor
+	for _, seq := range seqs {
+		cursors = append(cursors, hub.Cursor{Epoch: r.hub.Cursor().Epoch, Seq: seq})
+	}
+	return hub.AfterEach(cursors)
+}

@@ -12,6 +12,8 @@ type Since struct {
 	all    bool
 	after  bool
 	cursor Cursor
+	// cursors: there is one for each channel.
+	cursors []Cursor
 	// stamped: the stamps count, and there is one for each channel.
 	stamped bool
 	stamps  []int64
@@ -26,6 +28,10 @@ func All() Since { return Since{all: true} }
 // epoch, or older than the history, begins with a gap. A cursor of this epoch
 // that lies ahead of the hub waits until the hub is there.
 func After(c Cursor) Since { return Since{after: true, cursor: c} }
+
+// AfterEach begins behind a cursor for each channel, in the channels' order, each as
+// with [After]. There must be as many as channels.
+func AfterEach(cursors []Cursor) Since { return Since{cursors: cursors} }
 
 // AfterStamps begins behind a stamp for each channel, in the channels' order. A
 // stamp up to the channel's newest is exact; 0 and everything above mean now,
@@ -153,8 +159,8 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 	if len(c.Channels) == 0 {
 		return nil, ErrNoChannel
 	}
-	if c.Since.stamped && len(c.Since.stamps) != len(c.Channels) {
-		panic("hub: as many stamps as channels are needed")
+	if c.Since.stamped && len(c.Since.stamps) != len(c.Channels) || c.Since.cursors != nil && len(c.Since.cursors) != len(c.Channels) {
+		panic("hub: as many stamps or cursors as channels are needed")
 	}
 	if most := h.Limits().ChannelsPerSub; len(c.Channels) > most {
 		return nil, tooMany(ErrTooManyNames, most, "name fewer, or open a second connection")
@@ -221,6 +227,9 @@ func (h *Hub) roomLocked(n int) error {
 // beginLocked returns where the subscription begins in its i-th channel.
 func (s *Sub) beginLocked(ch *channel, since Since, i int) member {
 	m := member{ch: ch, pos: s.hub.head}
+	if since.cursors != nil {
+		since.after, since.cursor = true, since.cursors[i]
+	}
 	switch {
 	case since.stamped:
 		m.asked = since.stamps[i]

@@ -48,6 +48,8 @@ type record struct {
 	Stamp       int64  `json:"stamp"`
 	State       bool   `json:"state,omitempty"`
 	Source      string `json:"source,omitempty"`
+	ID          string `json:"id,omitempty"`
+	Forms       []byte `json:"forms,omitempty"`
 	// Sum is a checksum of the data: bbolt has one of its roots alone.
 	Sum uint32 `json:"sum"`
 }
@@ -142,7 +144,7 @@ func (c *contents) readEvent(k, v []byte) error {
 	e := hub.Entry{
 		Draft: hub.Draft{
 			Channel: r.Channel, Type: r.Type, ContentType: r.ContentType, Data: bytes.Clone(data),
-			State: r.State, Source: r.Source,
+			State: r.State, Source: r.Source, ID: r.ID, Forms: r.Forms,
 		},
 		Seq: seq, Time: time.Unix(0, r.Time), Stamp: r.Stamp,
 	}
@@ -220,7 +222,7 @@ func (w *writer) entry(e *hub.Entry) {
 		return
 	}
 	line, err := json.Marshal(record{
-		e.Channel, e.Type, e.ContentType, e.Time.UnixNano(), e.Stamp, e.State, e.Source,
+		e.Channel, e.Type, e.ContentType, e.Time.UnixNano(), e.Stamp, e.State, e.Source, e.ID, e.Forms,
 		crc32.Checksum(e.Data, castagnoli),
 	})
 	if err != nil && w.err == nil {

@@ -165,6 +165,7 @@ func TestALifeGoesOnWhereTheLastOneEnded(t *testing.T) {
 	first.post("b:2", 2)
 	if _, err := first.Publish(context.Background(), []hub.Draft{{
 		Channel: "a", Type: "t", ContentType: "application/json", Data: []byte("{\"n\":\n3}"), ID: "three", Source: "post",
+		Forms: []byte("another\nform\x00"),
 	}}); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,8 @@ func TestALifeGoesOnWhereTheLastOneEnded(t *testing.T) {
 	}
 	defer s.Close()
 	e := s.Next().Events[1]
-	if !e.Time.Equal(then) || e.Type != "t" || e.ContentType != "application/json" || e.Seq != 3 {
+	if !e.Time.Equal(then) || e.Type != "t" || e.ContentType != "application/json" || e.Seq != 3 ||
+		e.ID != "three" || string(e.Forms) != "another\nform\x00" {
 		t.Errorf("the event is %+v", e)
 	}
 	if r, err := second.Publish(context.Background(), []hub.Draft{{Channel: "a", ID: "three"}}); err != nil || !r[0].Repeated || r[0].Cursor.Seq != 3 {
