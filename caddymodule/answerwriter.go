@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-comet/caddy-comet/internal/handoff"
 )
 
 // answerWriter lets a Backend read and complete the header of the site's answer
@@ -20,7 +22,11 @@ type answerWriter struct {
 	// publish is called once, with the answer's Comet-Publish headers. nil: they
 	// are none of our business.
 	publish func(values []string)
-	done    bool
+	// handover is the request's that the answer may hand over, nil where it cannot.
+	handover *handover
+	// kept is the answer where it has done so.
+	kept *keptAnswer
+	done bool
 }
 
 // final is what happens once, before the answer's own header goes out.
@@ -33,6 +39,10 @@ func (w *answerWriter) final(status int) {
 		values := w.Header().Values(publishHeader)
 		w.strip()
 		w.publish(values)
+	}
+	if w.handover != nil && w.handover.answered(status, w.Header()) {
+		w.kept = w.handover.kept
+		return
 	}
 	// After the publishing, so that the answer which brings an event tells of it.
 	if w.asked != nil && status != http.StatusSwitchingProtocols {
@@ -47,6 +57,9 @@ func (w *answerWriter) strip() {
 		w.Header().Del(publishHeader)
 		w.Header().Del(http.TrailerPrefix + publishHeader)
 	}
+	if w.handover != nil {
+		handoff.StripAnswer(w.Header())
+	}
 }
 
 // WriteHeader implements [http.ResponseWriter]. Interim answers such as 103 pass
@@ -57,24 +70,35 @@ func (w *answerWriter) WriteHeader(status int) {
 	} else {
 		w.strip()
 	}
-	w.ResponseWriterWrapper.WriteHeader(status)
+	if w.kept == nil {
+		w.ResponseWriterWrapper.WriteHeader(status)
+	}
 }
 
 // Write implements [http.ResponseWriter].
 func (w *answerWriter) Write(p []byte) (int, error) {
 	w.final(http.StatusOK)
+	if w.kept != nil && !w.kept.keep(p) {
+		return len(p), nil
+	}
 	return w.ResponseWriterWrapper.Write(p)
 }
 
 // ReadFrom implements [io.ReaderFrom], by which files are sent.
 func (w *answerWriter) ReadFrom(r io.Reader) (int64, error) {
 	w.final(http.StatusOK)
+	if w.kept != nil {
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
 	return w.ResponseWriterWrapper.ReadFrom(r)
 }
 
 // FlushError is what [http.ResponseController] flushes by.
 func (w *answerWriter) FlushError() error {
 	w.final(http.StatusOK)
+	if w.kept != nil && !w.kept.begun {
+		return nil
+	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 

@@ -55,6 +55,10 @@ func (h *home) attempt(t *park.Trial) {
 	ctx = context.WithValue(ctx, http.ServerContextKey, h.server) // which ends after the crew
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, t.Local)
 	r.RemoteAddr, r.TLS = t.Remote, t.TLS()
+	if turn, ok := t.Note.(*turn); ok {
+		defer turn.leaver()() // the routes may lead elsewhere now
+		ctx = context.WithValue(ctx, turnKey{}, turn)
+	}
 	a := &attempt{
 		handler: h.caddy, trial: t, header: make(http.Header), cancel: cancel,
 		lent: make(chan http.ResponseWriter, 1), done: make(chan struct{}),

@@ -41,8 +41,17 @@ type Backend struct {
 	// own site alone.
 	Publish bool `json:"publish,omitempty"`
 
+	// Holds requests whose answer says so: `Comet-Hold: response` (or `stream`, or
+	// `retry`) and `Comet-Channel: <channel>`, or the same in the words of GRIP. The
+	// site is free at once. Clients do not see those headers.
+	Hold bool `json:"hold,omitempty"`
+
+	// How many held requests ask the site again at once, with `hold`. Default: 4.
+	PHPConcurrency int `json:"php_concurrency,omitempty"`
+
 	app    *App
 	use    *hubUse
+	turns  *turns
 	logger *zap.Logger
 }
 
@@ -65,16 +74,22 @@ func (b *Backend) Provision(ctx caddy.Context) error {
 	if b.use, err = a.serve(b.Hub, Settings{}, nil); err != nil {
 		return fmt.Errorf("comet_backend: %w", err)
 	}
-	a.onShutdown(ctx, false) // it ends the waiting, also for PHP whose visitor is gone
-	b.app = a
+	// It ends the waiting, also for PHP whose visitor is gone.
+	a.onShutdown(ctx, b.Hold)
+	b.app, b.turns = a, &turns{most: or(b.PHPConcurrency, defaultTurns)}
 	return nil
 }
 
 func (b *Backend) check() error {
-	if b.Piggyback || b.Publish {
+	switch {
+	case b.PHPConcurrency < 0 || b.PHPConcurrency > maxCount:
+		return fmt.Errorf("php_concurrency: %d is no number from 1 up to %d", b.PHPConcurrency, maxCount)
+	case b.PHPConcurrency > 0 && !b.Hold:
+		return errors.New("php_concurrency is for hold, which is not there; write hold into the block as well")
+	case b.Piggyback || b.Publish || b.Hold:
 		return nil
 	}
-	return errors.New("comet_backend is told nothing to do; write piggyback, publish or both into its block: comet_backend { piggyback }")
+	return errors.New("comet_backend is told nothing to do; write piggyback, publish, hold or several of them into its block: comet_backend { piggyback }")
 }
 
 // ServeHTTP passes the request on and reads and completes the answer's header.
@@ -83,11 +98,16 @@ func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if b.Piggyback {
 		asked = b.readAsked(r.Header)
 	}
-	if asked == nil && !b.Publish {
+	if asked == nil && !b.Publish && !b.Hold {
 		return next.ServeHTTP(w, r)
 	}
 	b.app.awaitReady(r.Context())
 	aw := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, asked: asked}
+	if b.Hold {
+		if aw.handover = b.handOver(w, r); aw.handover != nil {
+			defer aw.strip()
+		}
+	}
 	if b.Publish {
 		// From here on whoever sets the header is the site: PHP that sends back
 		// what it was sent must not publish for its visitor.
@@ -106,6 +126,9 @@ func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	err := next.ServeHTTP(aw, r)
 	if err == nil {
 		aw.final(http.StatusOK) // where nobody answered, Caddy does, with an empty 200
+	}
+	if err == nil && aw.kept != nil {
+		return aw.handover.finish()
 	}
 	return err
 }
@@ -136,6 +159,8 @@ func (b *Backend) publish(ctx context.Context, values []string, path string) {
 //		hub <name>
 //		piggyback
 //		publish
+//		hold
+//		php_concurrency <number>
 //	}
 func parseBackend(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	b := new(Backend)
@@ -157,6 +182,9 @@ func (b *Backend) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"hub":       text(&b.Hub),
 		"piggyback": flag(&b.Piggyback),
 		"publish":   flag(&b.Publish),
+		"hold":      flag(&b.Hold),
+
+		"php_concurrency": number(&b.PHPConcurrency),
 	}.parse(d, "comet_backend")
 	if err != nil {
 		return err

@@ -77,9 +77,15 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask, ri
 
 // end waits until the request is answered, and closes its book.
 func (h *heldRequest) end(ctx context.Context) error {
+	_, err := h.finish(ctx)
+	return err
+}
+
+// finish is end for who wants to know how it was.
+func (h *heldRequest) finish(ctx context.Context) (hold.Outcome, error) {
 	report := h.End()
 	if report.Outcome == hold.Parked {
-		return nil
+		return report.Outcome, nil
 	}
 	h.outcome = report.Outcome
 	h.book.close(report)
@@ -89,5 +95,5 @@ func (h *heldRequest) end(ctx context.Context) error {
 	if report.Abort {
 		panic(http.ErrAbortHandler)
 	}
-	return nil
+	return report.Outcome, nil
 }

@@ -90,9 +90,16 @@ type lender struct{ caddy http.Handler }
 
 func (l lender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v, _ := r.Context().Value(visitKey{}).(*park.Visit); v != nil {
-		if t := v.Claim(); t != nil && t.Owner != nil {
+		t := v.Claim()
+		if t != nil && t.Owner != nil {
 			t.Owner.(*attempt).lend(w, r)
 			return
+		}
+		if t != nil {
+			if turn, ok := t.Note.(*turn); ok {
+				defer turn.leaver()()
+				r = r.WithContext(context.WithValue(r.Context(), turnKey{}, turn))
+			}
 		}
 	}
 	l.caddy.ServeHTTP(w, r)

@@ -11,9 +11,18 @@ import (
 	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
-// parking is how the hold may be parked, nil if it may not: where the answer would
-// not be the same, byte for byte.
+// parking is how the hold may be parked, nil if it may not.
 func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, position dialect.Position) *hold.Parking {
+	p := parkingOf(c.app, w, r, b)
+	if lease := c.use.settings.lease(); p != nil && lease > 0 && position != nil {
+		p.Lease = &hold.Lease{For: lease, Position: position, Void: c.app.retire}
+	}
+	return p
+}
+
+// parkingOf is how any hold may be parked, nil where the answer would not be the same
+// then, byte for byte.
+func parkingOf(app *App, w http.ResponseWriter, r *http.Request, b *book) *hold.Parking {
 	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Method != http.MethodGet || r.ContentLength != 0 {
 		return nil
 	}
@@ -21,20 +30,16 @@ func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, positio
 	if !ok {
 		return nil
 	}
-	home := c.app.home(srv)
+	home := app.home(srv)
 	server, logged, ok := bottom(w)
 	lot := theLot()
 	if home == nil || !ok || lot == nil {
 		return nil
 	}
-	p := &hold.Parking{
+	return &hold.Parking{
 		Lot: lot, Terms: &home.terms, Door: door(r.Context(), server), Close: r.Close, Ended: b,
 		Taken: taken(r, home, b, logged),
 	}
-	if lease := c.use.settings.lease(); lease > 0 && position != nil {
-		p.Lease = &hold.Lease{For: lease, Position: position, Void: c.app.retire}
-	}
-	return p
 }
 
 // socket is how a WebSocket's connection is parked: always, for from its handshake on

@@ -44,6 +44,7 @@ type subanswer struct {
 }
 
 var (
+	errNoRoutes = errors.New("the request came through no server of Caddy's, so that there are no routes to ask")
 	errSubLoop  = errors.New("the request is itself a sub-request of comet, so that no other one is made of it; have its address lead past comet")
 	errSubLarge = errors.New("the site's answer is too large")
 	errSubSlow  = errors.New("the site did not answer in time")
@@ -64,14 +65,15 @@ var visitorsOwn = []string{
 func (s subrequest) ask(r *http.Request) (*subanswer, error) {
 	srv, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
-		return nil, errors.New("the request came through no server of Caddy's, so that there are no routes to ask")
+		return nil, errNoRoutes
 	}
 	if isSubrequest(r) {
 		return nil, errSubLoop
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.Time)
+	bare, forget := routesContext(r)
+	defer forget()
+	ctx, cancel := context.WithTimeout(bare, s.Time)
 	defer cancel()
-	defer context.AfterFunc(r.Context(), cancel)()
 	own, err := s.of(r, ctx)
 	if err != nil {
 		return nil, err
@@ -111,17 +113,13 @@ func (s subrequest) ask(r *http.Request) (*subanswer, error) {
 	return answer, nil
 }
 
-// of makes the request. Its context has what every request's has, and nothing of the
-// visitor's connection, which is not to be taken from him.
+// of makes the request.
 func (s subrequest) of(r *http.Request, ctx context.Context) (*http.Request, error) {
 	target, err := url.ParseRequestURI(s.Target)
 	if err != nil || !strings.HasPrefix(s.Target, "/") || strings.HasPrefix(s.Target, "//") {
 		return nil, fmt.Errorf("%q is no address of the site's own; write a path that begins with one slash", s.Target)
 	}
-	for _, key := range []any{http.ServerContextKey, http.LocalAddrContextKey} {
-		ctx = context.WithValue(ctx, key, r.Context().Value(key))
-	}
-	ctx = context.WithValue(ctx, subrequestKey{}, true)
+	ctx = context.WithValue(ctx, subrequestKey{}, s.Header)
 	header := r.Header.Clone()
 	for _, name := range visitorsOwn {
 		header.Del(name)
@@ -157,7 +155,7 @@ const subrequestHeader = "Comet-Subrequest"
 
 var subrequestMark = sync.OnceValue(rand.Text)
 
-// subrequestKey is where the context of a sub-request says that it is one.
+// subrequestKey is where the context of a sub-request has what it says of its own.
 type subrequestKey struct{}
 
 // isSubrequest reports whether a request is one that comet has made.

@@ -40,7 +40,7 @@ type course interface {
 // line is where a course's answer goes. It takes one piece at a time.
 type line interface {
 	// whole is the answer from its first byte to its last.
-	whole(status int, mood mood, body []byte)
+	whole(a Answer, status int, mood mood, body []byte)
 	// begins begins an answer of parts, with the next of them.
 	begins()
 	// send is a part; last ends the answer with it.
@@ -49,6 +49,9 @@ type line interface {
 	over(Report)
 	// ring has news called soon, from any goroutine.
 	ring()
+	// recalls reports whether the request can be served once more, if the course ends
+	// with [Again].
+	recalls() bool
 }
 
 // mood is in what way the header of an answer differs from the usual.
@@ -159,9 +162,14 @@ func (b *base) leave() {
 // whole answers once and for all; d is what the body is made of, nil where it
 // says that nothing happened.
 func (b *base) whole(d *hub.Delivery, status int, mood mood, body []byte) {
+	b.wholeAs(b.answer, d, status, mood, body)
+}
+
+// wholeAs is whole with the header of that answer.
+func (b *base) wholeAs(a Answer, d *hub.Delivery, status int, mood mood, body []byte) {
 	b.leave()
 	b.out, b.writing, b.last = d.Receipt(), true, true
-	b.line.whole(status, mood, body)
+	b.line.whole(a, status, mood, body)
 }
 
 func (b *base) send(d *hub.Delivery, part []byte, last bool) {
@@ -220,6 +228,10 @@ func outcomeOf(d *hub.Delivery) Outcome {
 
 // dress sets the header of an answer.
 func dress(header http.Header, a Answer, m mood) {
+	if own, ok := a.(Dressed); ok && m != refusal {
+		own.Dress(header)
+		return
+	}
 	a.Header(header)
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")

@@ -18,11 +18,12 @@ type slate struct {
 	reports []Report
 }
 
-func (s *slate) whole(int, mood, []byte) { s.wholes++ }
-func (s *slate) begins()                 {}
-func (s *slate) send([]byte, bool)       {}
-func (s *slate) over(r Report)           { s.reports = append(s.reports, r) }
-func (s *slate) ring()                   { s.rung <- struct{}{} }
+func (s *slate) whole(Answer, int, mood, []byte) { s.wholes++ }
+func (s *slate) begins()                         {}
+func (s *slate) send([]byte, bool)               {}
+func (s *slate) over(r Report)                   { s.reports = append(s.reports, r) }
+func (s *slate) ring()                           { s.rung <- struct{}{} }
+func (s *slate) recalls() bool                   { return true }
 
 // An answer that is going out when the process ends, or the configuration, is the
 // event that it is.

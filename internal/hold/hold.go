@@ -47,6 +47,14 @@ type Hold struct {
 	// to say says so.
 	Heartbeat time.Duration
 	Ends      Ends
+	// Idle is after how long without an event a stream ends with [Again], 0 for never. It
+	// must not be parked then.
+	Idle time.Duration
+	// Turn is where a [Choosy] answer waits to have the site asked again, nil if it
+	// cannot be.
+	Turn Turn
+	// Begun: the answer has begun already. For streams.
+	Begun bool
 	// Deflate lets a WebSocket's messages be compressed.
 	Deflate bool
 	// Admit is asked when a WebSocket's client wants more channels. nil admits all.
@@ -168,7 +176,7 @@ func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
 		if status != http.StatusOK {
 			mood = refusal
 		}
-		l.whole(status, mood, body)
+		l.whole(h.Answer, status, mood, body)
 		h.report = Report{Outcome: Denied}
 		return nil
 	case err != nil:
@@ -207,10 +215,14 @@ func (h *Hold) End() Report {
 func (h *Hold) course() (course, *base) {
 	switch {
 	case h.Answer.Stream(): // a Talk's course is made elsewhere
-		c := &stream{heartbeat: h.Heartbeat}
+		c := &stream{heartbeat: h.Heartbeat, idle: h.Idle}
 		return c, &c.base
 	case h.Answer.Patient():
 		c := &patient{heartbeat: h.Heartbeat}
+		return c, &c.base
+	}
+	if choice, ok := h.Answer.(Choosy); ok {
+		c := &choosy{choice: choice, wait: h.Wait, turn: h.Turn}
 		return c, &c.base
 	}
 	c := &poll{wait: h.Wait}
@@ -243,8 +255,10 @@ func (h *Hold) open(since hub.Since, to line) (c course, b *base, err error) {
 	c, b = h.course()
 	b.answer, b.line = h.Answer, to
 	b.limit(h.Who)
+	_, chooses := c.(*choosy)
+	once := !h.Answer.Stream() && !chooses
 	b.sub, err = h.subscribe(hub.SubConfig{
-		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: !h.Answer.Stream(),
+		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: once,
 	})
 	if err == nil && h.Waits != nil {
 		h.Waits()

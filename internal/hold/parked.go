@@ -26,12 +26,22 @@ type Parking struct {
 	Lease *Lease
 	// Close: the client wants the connection to end with the answer.
 	Close bool
+	// Recall is for holds that may have the site asked again, nil for others.
+	Recall *Recall
 	// Taken is called when the connection has been taken, before the handler
 	// returns.
 	Taken func()
 	// Ended is told how the hold went, from another goroutine, after Serve has
 	// reported [Parked].
 	Ended Ended
+}
+
+// Recall is a request that may have to be served once more.
+type Recall struct {
+	// Head is the request, as a client sends it; there is no body.
+	Head []byte
+	// Note is for who serves it: see [park.Trial].
+	Note any
 }
 
 // Ended hears of the end of a parked hold.
@@ -72,6 +82,8 @@ type parked struct {
 	flight *hub.Flight
 	// told is the answer's header, where it cannot be made again.
 	told http.Header
+	// recall is the request, where it may have to be served again.
+	recall *Recall
 }
 
 // park takes the connection and reports whether it did. The course has nothing
@@ -84,7 +96,7 @@ func (l *waiting) park() bool {
 	head := unique.Make(lines(l.w.Header()))
 	g := &parked{
 		course: l.course, answer: l.hold.Answer, head: head, book: p.Ended, closes: p.Close,
-		parts: l.parts, size: l.size, begun: true,
+		parts: l.parts, size: l.size, begun: true, recall: p.Recall,
 	}
 	if g.parts {
 		g.status = http.StatusOK
@@ -180,6 +192,8 @@ func (g *parked) over(r Report) {
 	case g.gone:
 	case r.Abort:
 		g.conn.Abort()
+	case r.Outcome == Again:
+		g.conn.Recall(g.recall.Head, g.recall.Note)
 	case !g.closes:
 		g.conn.Await()
 	default:
@@ -188,14 +202,20 @@ func (g *parked) over(r Report) {
 	g.book.Ended(r, int(g.status), g.size, g.header)
 }
 
-func (g *parked) whole(status int, mood mood, body []byte) {
+func (g *parked) recalls() bool { return g.recall != nil && g.conn.Recalls() }
+
+func (g *parked) whole(a Answer, status int, mood mood, body []byte) {
 	g.status, g.size = int16(status), len(body)
 	g.closes = g.closes || !g.conn.Welcome()
+	_, alone := a.(Dressed)
+	alone = alone || mood != usual
 	head := func() []byte {
 		header := parse(g.head.Value())
-		dress(header, g.answer, mood)
-		header.Set("Content-Length", strconv.Itoa(len(body)))
-		if mood != usual {
+		dress(header, a, mood)
+		if !bodiless(status) {
+			header.Set("Content-Length", strconv.Itoa(len(body)))
+		}
+		if alone {
 			g.told = header
 		}
 		return g.begin(status, header, "")
@@ -205,7 +225,7 @@ func (g *parked) whole(status int, mood mood, body []byte) {
 		return
 	}
 	b := g.press().of(pressing{
-		body: body, head: g.head, closes: g.closes, once: mood != usual,
+		body: body, head: g.head, closes: g.closes, once: alone,
 		make: func() []byte { return append(head(), body...) },
 	})
 	g.write(true, b, b)

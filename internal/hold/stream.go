@@ -9,6 +9,14 @@ import (
 	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
+// Steered is a stream's answer that does not go on for ever, whatever happens.
+type Steered interface {
+	Answer
+	// Steer says what a delivery comes to: whether it is written, and whether the
+	// stream is over then; ask, because the site has to say how it goes on.
+	Steer(*hub.Delivery) (write, over, ask bool)
+}
+
 // stream writes deliveries until the client or the server ends it. A delivery
 // that comes while another is being written waits in the hub's history, where it
 // may grow together with those after it.
@@ -21,12 +29,17 @@ type stream struct {
 	// prior is what stands in for a heartbeat, where the answer has none. There is
 	// none either when it takes room that answers need.
 	prior atomic.Pointer[[]byte]
+	// idle is how long nothing may happen before the site is asked how to go on, 0 for
+	// any time, and quiet when that is over.
+	idle  time.Duration
+	quiet park.Moment
 	// repeats: the last delivery stands in for a heartbeat.
 	repeats bool
 }
 
 func (s *stream) begin() {
 	s.repeats = s.answer.Idle(hub.Cursor{}) == nil
+	s.stir()
 	s.line.begins()
 	d, at := s.sub.Next(), hub.Cursor{}
 	if d == nil {
@@ -38,7 +51,14 @@ func (s *stream) begin() {
 	s.part(nil, s.answer.Open(at), false)
 }
 
-func (s *stream) when() park.Moment { return park.Earlier(s.beat, s.ends()) }
+func (s *stream) when() park.Moment { return park.Earlier(park.Earlier(s.beat, s.quiet), s.ends()) }
+
+// stir says that something happens.
+func (s *stream) stir() {
+	if s.idle > 0 {
+		s.quiet = park.In(s.idle)
+	}
+}
 
 func (s *stream) news() {
 	if s.writing {
@@ -54,7 +74,11 @@ func (s *stream) news() {
 }
 
 func (s *stream) deliver(d *hub.Delivery) {
+	s.stir()
 	b := s.encoded(d)
+	if steered, ok := s.answer.(Steered); ok && s.steer(steered, d, b) {
+		return
+	}
 	if s.repeats {
 		s.repeat(b)
 	}
@@ -81,6 +105,8 @@ func (s *stream) due() {
 		s.part(nil, s.answer.Bye(at, s.comeBack()), true)
 	case d != nil:
 		s.deliver(d)
+	case s.quiet != 0 && park.Now() >= s.quiet:
+		s.finish(Again)
 	case s.repeats:
 		var b []byte
 		if prior := s.prior.Load(); prior != nil {
@@ -90,6 +116,28 @@ func (s *stream) due() {
 	default:
 		s.part(nil, s.answer.Idle(at), false)
 	}
+}
+
+// steer reports whether a delivery, which is written as b, is the last.
+func (s *stream) steer(answer Steered, d *hub.Delivery, b []byte) bool {
+	write, over, ask := answer.Steer(d)
+	switch {
+	case !over && !ask:
+		return false
+	case ask && !write:
+		d.Done()
+		s.finish(Again)
+		return true
+	case ask:
+		s.report.Outcome = Again
+	default:
+		s.report.Outcome = outcomeOf(d)
+	}
+	if !write {
+		b = nil
+	}
+	s.part(d, b, true)
+	return true
 }
 
 // repeat has b repeated from now on.

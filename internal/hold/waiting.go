@@ -117,7 +117,9 @@ func (l *waiting) take(step func()) {
 // waiting, and else does so again.
 func (l *waiting) leave() bool {
 	d, _ := l.base.rest()
-	if l.base.inbox.Store(d); d == nil && l.park() {
+	c, _ := l.course.(*choosy)
+	asking := c != nil && c.asking // who tells it knows this line
+	if l.base.inbox.Store(d); d == nil && !asking && l.park() {
 		return true
 	}
 	park.Came()
@@ -143,8 +145,13 @@ func (l *waiting) settle() {
 	}
 }
 
-func (l *waiting) whole(status int, mood mood, body []byte) {
-	dress(l.w.Header(), l.hold.Answer, mood)
+func (l *waiting) whole(a Answer, status int, mood mood, body []byte) {
+	dress(l.w.Header(), a, mood)
+	if bodiless(status) {
+		l.w.WriteHeader(status)
+		l.done(nil)
+		return
+	}
 	l.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	l.w.WriteHeader(status)
 	flight := l.fly(body, true)
@@ -174,9 +181,10 @@ func (l *waiting) land(f *hub.Flight, err error) error {
 }
 
 func (l *waiting) begins() {
-	dress(l.w.Header(), l.hold.Answer, usual)
-	l.w.WriteHeader(http.StatusOK)
-	l.parts = true
+	if l.parts = true; !l.hold.Begun {
+		dress(l.w.Header(), l.hold.Answer, usual)
+		l.w.WriteHeader(http.StatusOK)
+	}
 }
 
 // send writes and flushes. The deadline is taken back each time: on HTTP/2 one
@@ -216,6 +224,8 @@ func (l *waiting) over(report Report) {
 	report.Abort = report.Abort || l.cut
 	l.ended, l.report = true, report
 }
+
+func (l *waiting) recalls() bool { return true }
 
 func (l *waiting) ring() {
 	select {

@@ -217,6 +217,22 @@ func (c *Conn) Await() {
 	c.guest, c.stays = g, true
 }
 
+// Recalls reports whether Recall can be called: of what the client has sent behind its
+// request nothing has been read.
+func (c *Conn) Recalls() bool {
+	return c.fd >= 0 && !c.peeking && c.early == nil && !c.failed && c.Welcome()
+}
+
+// Recall ends the guest, which is a [Resumer], without an answer: the request that it
+// waited with is served once more, as if the client had sent it again. The note is for
+// who serves it. [Conn.Recalls] must be true.
+func (c *Conn) Recall(head []byte, note any) {
+	if g := c.guest; c.leave() {
+		c.guest = g
+		c.tryAs(head, note)
+	}
+}
+
 // aside runs what does not block on a plain socket. TLS says goodbye, and may
 // wait for room to say it.
 func (c *Conn) aside(f func()) {

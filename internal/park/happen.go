@@ -228,8 +228,10 @@ func (c *Conn) resume() {
 
 // onTrial has somebody serve the client's next request, who has yet to read it if
 // there is no head.
-func (c *Conn) onTrial(head []byte) {
-	c.trial = &Trial{Head: head, Remote: c.remote, Local: c.local, conn: c, guest: c.guest.(Resumer)}
+func (c *Conn) onTrial(head []byte) { c.tryAs(head, nil) }
+
+func (c *Conn) tryAs(head []byte, note any) {
+	c.trial = &Trial{Head: head, Remote: c.remote, Local: c.local, Note: note, conn: c, guest: c.guest.(Resumer)}
 	c.state, c.stays, c.guest = away, false, nil
 	c.schedule(0)
 	c.terms.Home.Try(c.trial)

@@ -60,6 +60,9 @@ func (lot *Lot) open(loops int, newWatch func(*loop) (watch, error)) error {
 	return nil
 }
 
+// Watches reports whether the loops watch sockets, which it takes for [Conn.Recall].
+func (lot *Lot) Watches() bool { return lot.sockets }
+
 // Conn makes a connection one that can be parked. Its HTTP server must be done
 // with it but for early, which was read from it already. Until it is parked by
 // [Conn.Park] it is nobody's.

@@ -21,6 +21,8 @@ type Trial struct {
 	Local  net.Addr
 	// Owner is who serves it, for whom a server finds it with the visit.
 	Owner any
+	// Note is what [Conn.Recall] was given, nil for what the client sent.
+	Note any
 
 	conn *Conn
 	hand func(Taken)
