@@ -45,6 +45,9 @@ func (p *Publish) admit(r *http.Request) (who access.Publisher, status int, err 
 
 func (p *Publish) admitKey(r *http.Request) (who access.Publisher, status int, err error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if key, ok := basicKey(r); ok {
+		scheme, token = "Bearer", key
+	}
 	key, ok := p.keyring.Find(strings.TrimSpace(token))
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return who, http.StatusUnauthorized, errors.New("a key is needed: send Authorization: Bearer <key>")

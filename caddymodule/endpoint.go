@@ -20,6 +20,9 @@ type endpoint struct {
 	retire <-chan struct{}
 	// maxEvent is the limit of an event's data where it is less than the hub's, or 0.
 	maxEvent int
+	// more reports why the publisher may not come with so many events beside the first,
+	// where that is known no earlier. nil where all may.
+	more func(events int) (status int, err error)
 }
 
 const (

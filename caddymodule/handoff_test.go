@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -148,4 +150,232 @@ func TestTheSiteIsAskedAgain(t *testing.T) {
 			parks(t, hub, 0, 0)
 		})
 	}
+}
+
+// TestAStreamGoesOn behind what the site has said, of any size, with a sign of life, and
+// ends where its time or a gap says so.
+func TestAStreamGoesOn(t *testing.T) {
+	large := strings.Repeat("0123456789", 15_000)
+	s, hub := handed(t, "", func(w http.ResponseWriter, r *http.Request) {
+		body := "open\n"
+		if r.URL.Path == "/large" {
+			body = large
+		}
+		says(body, "Comet-Hold", "stream", "Comet-Channel", "a", "Comet-Keep-Alive", `beat\n; format=cstring; timeout=1`, "Content-Type", "text/event-stream", "Content-Length", fmt.Sprint(len(body)))(w, r)
+	})
+	for _, path := range []string{"/small", "/large"} {
+		c := s.dial("tcp")
+		c.asks(path)
+		parks(t, hub, 1, 1)
+		publishes(t, hub, event("a", "first\n"))
+		r := c.hearsUntil("first\nbeat\n")
+		if !strings.HasPrefix(r.body, map[bool]string{true: large, false: "open\n"}[path == "/large"]) || r.value("Cache-Control") != "no-store, no-transform" || r.value("Content-Type") != "text/event-stream" {
+			t.Errorf("%s: %s", path, shortened(r.String()))
+		}
+		s.posts("/publish/", `{"items":[{"channel":"a","formats":{"http-stream":{"action":"close"}}}]}`).wants(t, 200, "")
+		if err := c.more(&r, ""); err != nil {
+			t.Error(err)
+		}
+		parks(t, hub, 0, 0)
+	}
+}
+
+// TestTheSiteSaysHowAStreamGoesOn by its links: after a hint and after some time without
+// an event. It learns what the client has, and nobody else is asked.
+func TestTheSiteSaysHowAStreamGoesOn(t *testing.T) {
+	var lasts atomic.Value
+	s, hub := handed(t, "", func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/dir/stream":
+			says("open\n", "Grip-Hold", "stream", "Grip-Channel", "a; prev-id=1", "Grip-Link", "<next?after=1>; rel=next; timeout=100")(w, r)
+		case "/dir/next":
+			lasts.Store(r.Header.Get("Grip-Last") + " " + r.Header.Get("Cookie"))
+			says("next\n", "Grip-Hold", "stream", "Grip-Channel", "a; prev-id=9", "Grip-Link", "</last>; rel=next; timeout=1")(w, r)
+		case "/last":
+			says("last\n")(w, r)
+		case "/elsewhere":
+			says("open\n", "Grip-Hold", "stream", "Grip-Channel", "a", "Grip-Link", "<http://127.0.0.2/>; rel=next; timeout=1")(w, r)
+		}
+	})
+	c := s.dial("tcp")
+	c.asks("/dir/stream", "Cookie: mine")
+	parks(t, hub, 1, 0)
+	s.posts("/publish/", `{"items":[{"channel":"a","id":"2","http-stream":{"content":"two\n"}},{"channel":"a","http-stream":{"action":"hint"}}]}`).wants(t, 200, "")
+	r := c.hears()
+	if r.body != "open\ntwo\nnext\nlast\n" || lasts.Load() != "a; last-id=2 mine" {
+		t.Errorf("got %s, and the site heard %v", r, lasts.Load())
+	}
+	d := s.dial("tcp")
+	d.asks("/elsewhere")
+	if r, err := d.until(""); err == nil || r.body != "open\n" || !strings.Contains(s.logs(), "leads to another host") {
+		t.Errorf("got %s %v\n%s", r, err, s.logs())
+	}
+}
+
+// TestNothingIsLostBetweenTheSitesReadAndTheHold: what happens while the site works, or
+// since the position or the ID that it names.
+func TestNothingIsLostBetweenTheSitesReadAndTheHold(t *testing.T) {
+	var s *server
+	var name, since string
+	var asks atomic.Int32
+	s, _ = handed(t, "", func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/meanwhile":
+			s.posts("/"+name, "meanwhile").wants(t, 200, "")
+			says("own", "Comet-Hold", "response", "Comet-Channel", name)(w, r)
+		case "/since":
+			says("own", "Comet-Hold", "response", "Comet-Channel", "none, "+name, "Comet-Since", since)(w, r)
+		case "/each":
+			says("own", "Comet-Hold", "response", "Comet-Channel", name+"; since="+since+", none")(w, r)
+		case "/prev":
+			says("own", "Grip-Hold", "response", "Grip-Channel", name+"; prev-id=2")(w, r)
+		case "/lost":
+			if asks.Add(1) > 1 {
+				says("asked with "+r.Header.Get("Grip-Last"))(w, r)
+				return
+			}
+			says("own", "Grip-Hold", "response", "Grip-Channel", name+`; prev-id="0"`)(w, r)
+		case "/own":
+			says("own", "Comet-Hold", "response", "Comet-Channel", name, "Comet-Since", since, "Comet-Timeout", "1")(w, r)
+		}
+	})
+	name = unique("race")
+	get("http://"+s.site+"/meanwhile").wants(t, 200, "meanwhile")
+	s.posts("/"+name, "one", "Comet-Id", "1")
+	a := s.posts("/"+name, "two", "Comet-Id", "2")
+	since = regexpCursor.FindString(a.body)
+	s.posts("/"+name, "three", "Comet-Id", "3")
+	s.posts("/"+name, "four", "Comet-Id", "4")
+	for _, path := range []string{"/since", "/each", "/prev"} {
+		get("http://"+s.site+path).wants(t, 200, "three")
+	}
+	get("http://"+s.site+"/lost").wants(t, 200, "asked with "+name+"; last-id=0")
+	b := get("http://" + s.site + "/since")
+	since = b.header.Get("Comet-Cursor")
+	get("http://"+s.site+"/since").wants(t, 200, "four")
+	since = get("http://" + s.site + "/comet/" + name + "?since=").poll(t).Cursor
+	b = get("http://" + s.site + "/own")
+	b.wants(t, 200, "own")
+	if b.header.Get("Comet-Cursor") != since {
+		t.Errorf("the cursor %q, want %s", b.header.Get("Comet-Cursor"), since)
+	}
+}
+
+var regexpCursor = regexp.MustCompile(`[a-z0-9]+\.[0-9]+`)
+
+// TestNobodyElseInstructs: neither can a client, nor does it see how the site does.
+func TestNobodyElseInstructs(t *testing.T) {
+	s, _ := handed(t, "", func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.Header {
+			w.Header()[name] = values
+		}
+		w.Header().Set("Trailer", "Grip-Hold")
+		w.WriteHeader(200)
+		w.Header().Set("Grip-Hold", "stream")
+		w.Header().Set(http.TrailerPrefix+"Comet-Hold", "stream")
+	})
+	a := get("http://"+s.site+"/", "Comet-Hold", "response", "Grip-Hold", "response", "Grip-Channel", "a", "comet-channel", "a", "Grip-Sig", "x", "Comet-Status", "500", "X-Mine", "kept")
+	a.wants(t, 200, "")
+	for name := range a.header {
+		if strings.HasPrefix(name, "Grip-") || strings.HasPrefix(name, "Comet-") {
+			t.Errorf("the client sees %s", name)
+		}
+	}
+	if a.header.Get("X-Mine") != "kept" {
+		t.Errorf("got %v", a.header)
+	}
+}
+
+// TestWhatIsNoInstructionIsTheSitesMistake, told in its log and not to the visitor.
+func TestWhatIsNoInstructionIsTheSitesMistake(t *testing.T) {
+	const hold, channel = "Comet-Hold", "Comet-Channel"
+	var header []string
+	var body string
+	s, _ := handed(t, "", func(w http.ResponseWriter, r *http.Request) { says(body, header...)(w, r) })
+	const instructs = "application/grip-instruct"
+	for _, c := range []struct {
+		want, body string
+		header     []string
+	}{
+		{"response, stream or retry", "", []string{hold, "forever", channel, "a"}},
+		{"it is sent twice", "", []string{hold, "response", hold, "response", channel, "a"}},
+		{"mean the same; send one of them", "", []string{hold, "response", "Grip-Hold", "response", channel, "a"}},
+		{"no channel is named", "", []string{hold, "response"}},
+		{"but not how to hold", "", []string{channel, "a"}},
+		{"named twice", "", []string{hold, "response", channel, "a, a"}},
+		{"more than 100 channels", "", []string{hold, "response", channel, numbered("c%d,", 101)}},
+		{"there are no filters here", "", []string{hold, "stream", "Grip-Channel", "a; filter=skip-self"}},
+		{"a parameter is not known", "", []string{hold, "response", channel, "a; sinse=1"}},
+		{"a cursor is what", "", []string{hold, "response", channel, "a; since=x"}},
+		{"quotes are not closed", "", []string{hold, "response", channel, `a; prev-id="x`}},
+		{"whole seconds", "", []string{hold, "response", channel, "a", "Comet-Timeout", "soon"}},
+		{"a stream has no Timeout", "", []string{hold, "stream", channel, "a", "Comet-Timeout", "5"}},
+		{"are for streams", "", []string{hold, "response", channel, "a", "Comet-Keep-Alive", "x"}},
+		{"is for streams", "", []string{hold, "response", channel, "a", "Comet-Link", "</x>; rel=next"}},
+		{"in angle brackets", "", []string{hold, "stream", channel, "a", "Comet-Link", "/x; rel=next"}},
+		{"a status from 200", "", []string{hold, "response", channel, "a", "Comet-Status", "99"}},
+		{"cannot be read here", "x", []string{hold, "stream", channel, "a", "Content-Encoding", "br"}},
+		{"and is not", "x", []string{hold, "stream", channel, "a", "Content-Encoding", "gzip"}},
+		{"only streams may be larger", strings.Repeat("x", 100_001), []string{hold, "response", channel, "a"}},
+		{"bytes; 65536 are allowed", "", []string{hold, "response", channel, strings.Repeat("x", 65536)}},
+		{"not valid JSON", "{", []string{"Content-Type", instructs}},
+		{"channels: not a channel name", `{"hold":{"channels":[{"name":""}]}}`, []string{"Content-Type", instructs}},
+		{"a hold in the headers as well", `{"hold":{"channels":[{"name":"a"}]}}`, []string{"Content-Type", instructs, hold, "response", channel, "a"}},
+	} {
+		header, body = c.header, c.body
+		before := len(s.logs())
+		a := get("http://" + s.site + "/")
+		if a.status != http.StatusBadGateway || a.body != "" || !strings.Contains(s.logs()[before:], c.want) {
+			t.Errorf("%v: got %d %q, want 502 and %q in\n%s", c.header, a.status, shortened(a.body), c.want, s.logs()[before:])
+		}
+	}
+}
+
+// TestAnInstructionMayBeTheBody, also of a PHP that compresses all it says.
+func TestAnInstructionMayBeTheBody(t *testing.T) {
+	const instruct = `{"hold":{"mode":"response","channels":[{"name":"fruit","prev-id":""}],"timeout":1},
+		"response":{"code":203,"reason":"x","headers":[["X-Own","a"],["X-Own","b"]],"body":"nothing new"}}`
+	s, _ := handed(t, "", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/grip-instruct")
+		w.Header().Set("X-Carrier", "gone")
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, instruct)
+		_ = z.Close()
+	})
+	a := get("http://"+s.site+"/", "Accept-Encoding", "gzip")
+	a.wants(t, 203, "nothing new")
+	if strings.Join(a.header["X-Own"], "") != "ab" || a.header.Get("X-Carrier") != "" || a.header.Get("Content-Encoding") != "" {
+		t.Errorf("got %v", a.header)
+	}
+}
+
+// TestAHandedOverRequestOutlivesTheConfiguration, and is asked again by the new one; at
+// the server's end it gets the site's own answer.
+func TestAHandedOverRequestOutlivesTheConfiguration(t *testing.T) {
+	asks := make(chan string, 9)
+	site := func(label string) string {
+		return behind(t, func(w http.ResponseWriter, r *http.Request) {
+			asks <- label
+			if len(r.URL.Query().Get("hold")) > 0 && label == "old" {
+				says("own", "Comet-Hold", r.URL.Query().Get("hold"), "Comet-Channel", "a")(w, r)
+				return
+			}
+			says(label)(w, r)
+		})
+	}
+	hub := unique("handed")
+	globals := "comet {\nhub " + hub + "\n}"
+	s := start(t, globals, handedSite(hub, site("old")))
+	retry, response, posted := s.dial("tcp"), s.dial("tcp"), make(chan answer, 1)
+	retry.asks("/?hold=retry")
+	response.asks("/?hold=response")
+	go func() { posted <- send(plain, "POST", "http://"+s.site+"/?hold=retry", "x") }()
+	parks(t, hub, 3, 2)
+	s.reload(globals, handedSite(hub, site("new")))
+	publishes(t, hub, event("a", "event"))
+	retry.hears().wants(t, "200", "new")
+	response.hears().wants(t, "200", "event")
+	receive(t, posted).wants(t, 200, "new")
+
 }

@@ -42,29 +42,13 @@ func (e endpoint) publish(w http.ResponseWriter, r *http.Request, channels []str
 		writeError(w, http.StatusRequestEntityTooLarge, tooLargeTogether(len(channels), limits.TotalBytes))
 		return
 	}
-	freight := e.hub.Arriving()
-	defer freight.Close()
-	data, err := io.ReadAll(arriving{http.MaxBytesReader(w, r.Body, int64(limit)), &freight})
+	data, done, ok := e.receive(w, r, int64(limit), tooLarge(limit))
+	if !ok {
+		return
+	}
+	defer done()
 	if tooMuch(int64(len(data))) {
 		writeError(w, http.StatusRequestEntityTooLarge, tooLargeTogether(len(channels), limits.TotalBytes))
-		return
-	}
-	if errors.Is(err, hub.ErrTooMuch) {
-		metrics().denied.WithLabelValues(e.hub.name, "limit").Inc()
-		writePublishError(w, err)
-		return
-	}
-	if err != nil {
-		var over *http.MaxBytesError
-		if errors.As(err, &over) {
-			writeError(w, http.StatusRequestEntityTooLarge, tooLarge(limit))
-			return
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			writeError(w, http.StatusRequestTimeout, errors.New("the body came too slowly"))
-			return
-		}
-		writeError(w, http.StatusBadRequest, errors.New("the body did not arrive as announced"))
 		return
 	}
 	draft, err := readDraft(r.Header, data)
@@ -94,6 +78,34 @@ func (e endpoint) publish(w http.ResponseWriter, r *http.Request, channels []str
 		return
 	}
 	writeJSON(w, http.StatusOK, answers)
+}
+
+// receive reads the body of a publish, which counts as under way until done is called.
+// Where it is not ok it has been refused.
+func (e endpoint) receive(w http.ResponseWriter, r *http.Request, limit int64, large error) (data []byte, done func(), ok bool) {
+	if r.ContentLength > limit {
+		writeError(w, http.StatusRequestEntityTooLarge, large)
+		return nil, nil, false
+	}
+	freight := e.hub.Arriving()
+	data, err := io.ReadAll(arriving{http.MaxBytesReader(w, r.Body, limit), &freight})
+	if err == nil {
+		return data, func() { freight.Close() }, true
+	}
+	freight.Close()
+	var over *http.MaxBytesError
+	switch {
+	case errors.Is(err, hub.ErrTooMuch):
+		metrics().denied.WithLabelValues(e.hub.name, "limit").Inc()
+		writePublishError(w, err)
+	case errors.As(err, &over):
+		writeError(w, http.StatusRequestEntityTooLarge, large)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		writeError(w, http.StatusRequestTimeout, errors.New("the body came too slowly"))
+	default:
+		writeError(w, http.StatusBadRequest, errors.New("the body did not arrive as announced"))
+	}
+	return nil, nil, false
 }
 
 // arriving counts what is read.

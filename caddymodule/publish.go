@@ -198,6 +198,11 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	}
 	p.app.awaitReady(r.Context())
 	e := endpoint{hub: p.use.hub, retire: p.app.retire, maxEvent: p.MaxEvent}
+	if isGrip(r.URL.EscapedPath()) {
+		e.more = func(events int) (int, error) { return p.rationEvents(w.Header(), who, events) }
+		e.grip(w, r)
+		return nil
+	}
 	e.serve(w, r, names)
 	return nil
 }

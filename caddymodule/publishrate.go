@@ -63,10 +63,14 @@ func (p *Publish) readLimits() (err error) {
 
 // ration reports why a publisher may not come with that many channels now.
 func (p *Publish) ration(header http.Header, who access.Publisher, names string) (int, error) {
-	if p.quota == nil {
+	return p.rationEvents(header, who, strings.Count(names, ",")+1)
+}
+
+func (p *Publish) rationEvents(header http.Header, who access.Publisher, events int) (int, error) {
+	if p.quota == nil || events == 0 {
 		return 0, nil
 	}
-	wait, err := p.quota.Take(who, strings.Count(names, ",")+1)
+	wait, err := p.quota.Take(who, events)
 	if err != nil {
 		return http.StatusRequestEntityTooLarge, err
 	}
