@@ -110,10 +110,13 @@ func TestTheAnswerThatPublishesTellsOfIt(t *testing.T) {
 // TestMistakesInCometBackend are errors that say what to write.
 func TestMistakesInCometBackend(t *testing.T) {
 	const two = "comet {\nhub shop\nhub forum\n}"
-	const nothing = `comet_backend is told nothing to do; write piggyback, publish or both into its block: comet_backend { piggyback }`
+	const nothing = `comet_backend is told nothing to do; write piggyback, publish, hold or several of them into its block: comet_backend { piggyback }`
 	for _, c := range []struct{ name, globals, site, want string }{
 		{"piggyback", "", "comet_backend {\npiggyback\n}", ""},
 		{"publish for a path", "", "comet_backend /order.php {\npublish\n}", ""},
+		{"hold", "", "comet_backend {\nhold\nphp_concurrency 2\n}", ""},
+		{"a bound of nothing", "", "comet_backend {\npublish\nphp_concurrency 2\n}", "php_concurrency is for hold, which is not there"},
+		{"none at all", "", "comet_backend {\nhold\nphp_concurrency 0\n}", `"0" is no number from 1`},
 		{"both, of a hub", two, "comet_backend {\nhub shop\npublish\npiggyback\n}", ""},
 		{"two of them", two, "comet_backend /a {\nhub shop\npublish\n}\ncomet_backend /b {\nhub forum\npublish\n}", ""},
 		{"nothing", "", "comet_backend", nothing},

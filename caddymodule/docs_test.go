@@ -57,7 +57,7 @@ func TestTheReferenceNamesAllThereIs(t *testing.T) {
 			t.Errorf("the dialects do not have %s", name)
 		}
 	}
-	for _, o := range []hold.Outcome{hold.Event, hold.Gap, hold.Timeout, hold.ClientGone, hold.Slow, hold.Recycled, hold.Stopped, hold.Retired, hold.Denied, hold.BadMessage, hold.Expired, hold.Kicked} {
+	for _, o := range []hold.Outcome{hold.Event, hold.Gap, hold.Timeout, hold.ClientGone, hold.Slow, hold.Recycled, hold.Stopped, hold.Retired, hold.Denied, hold.BadMessage, hold.Again, hold.Expired, hold.Kicked} {
 		named(string(o))
 	}
 	for _, d := range descriptions(t) {

@@ -103,11 +103,18 @@ func Told(h http.Header) bool {
 		return true
 	}
 	for name := range h {
-		if strings.HasPrefix(name, gripPrefix) || slices.Contains(words, strings.TrimPrefix(name, ourPrefix)) {
+		if instructs(name) {
 			return true
 		}
 	}
 	return false
+}
+
+// instructs reports whether a header is part of an instruction. All that begin as GRIP's
+// do are its.
+func instructs(name string) bool {
+	word, our := strings.CutPrefix(name, ourPrefix)
+	return our && slices.Contains(words, word) || strings.HasPrefix(name, gripPrefix)
 }
 
 // InBody reports whether an answer's body is an instruction.
@@ -120,8 +127,7 @@ func InBody(h http.Header) bool {
 // of a request.
 func Strip(h http.Header) {
 	for name := range h {
-		bare := strings.TrimPrefix(name, http.TrailerPrefix)
-		if strings.HasPrefix(bare, gripPrefix) || slices.Contains(words, strings.TrimPrefix(bare, ourPrefix)) {
+		if instructs(strings.TrimPrefix(name, http.TrailerPrefix)) {
 			delete(h, name)
 		}
 	}
