@@ -37,7 +37,8 @@ func (w *answerWriter) final(status int) {
 	w.done = true
 	if w.publish != nil {
 		values := w.Header().Values(publishHeader)
-		w.strip()
+		w.Header().Del(publishHeader)
+		w.Header().Del(http.TrailerPrefix + publishHeader)
 		w.publish(values)
 	}
 	if w.handover != nil && w.handover.answered(status, w.Header()) {

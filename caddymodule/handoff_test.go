@@ -27,6 +27,7 @@ http://SITE {
 	}
 	comet_backend {
 		hold
+		publish
 		hub ` + hub + `
 	}
 	handle /other {

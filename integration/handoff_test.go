@@ -12,7 +12,7 @@ import (
 
 // asksOf is how often a page was run, which it notes in a file.
 func asksOf(dir, page string) int {
-	b, _ := os.ReadFile(filepath.Join(dir, page+".asks"))
+	b, _ := os.ReadFile(filepath.Join(dir, "run", page+".asks"))
 	return len(b)
 }
 
@@ -21,7 +21,7 @@ func asksOf(dir, page string) int {
 func TestPHPHandsRequestsOver(t *testing.T) {
 	backends(t, func(t *testing.T, dir, php string) {
 		write(t, filepath.Join(dir, "www", "hold.php"), `<?php
-file_put_contents("`+dir+`/hold.asks", 'x', FILE_APPEND);
+file_put_contents("`+dir+`/run/hold.asks", 'x', FILE_APPEND);
 header("Comet-Hold: $_GET[how]");
 header('Comet-Channel: ' . $_GET['on']);
 if ($_GET['how'] !== 'stream') {
@@ -79,9 +79,9 @@ func TestAnExistingPageBecomesALongPoll(t *testing.T) {
 	dir := runDir(t)
 	site(t, dir)
 	fpm(t, dir, 4)
-	file := filepath.Join(dir, "news.txt")
+	file := filepath.Join(dir, "run", "news.txt")
 	write(t, filepath.Join(dir, "www", "news.php"), documented(t, "handoff-php", "sys_get_temp_dir() . '/news.txt'", "'"+file+"'",
-		"header('Comet-Hold: retry');", "file_put_contents('"+dir+"/news.asks', 'x', FILE_APPEND);\n\theader('Comet-Hold: retry');"))
+		"header('Comet-Hold: retry');", "file_put_contents('"+dir+"/run/news.asks', 'x', FILE_APPEND);\n\theader('Comet-Hold: retry');"))
 	listen := port(t)
 	caddy(t, dir, documented(t, "handoff", "example.com {", "http://127.0.0.1:"+listen+" {", "/srv/www/example", dir+"/www",
 		"unix//run/php/php-fpm.sock", "unix/"+dir+"/fpm.sock"))
