@@ -225,7 +225,7 @@ func TestNoLogHasAToken(t *testing.T) {
 	for _, park := range []string{"on", "off"} {
 		s := newServer(t)
 		hub := unique("token")
-		site := strings.NewReplacer("LOG", "access", "hub HUB", "hub HUB\ntoken "+tokenKey, "HUB", hub).Replace(logging)
+		site := strings.NewReplacer("LOG", "access", "header Set-Cookie secret=1", "", "log_append /n/* kept yes", "", "hub HUB", "hub HUB\ntoken "+tokenKey, "HUB", hub).Replace(logging)
 		s.reload("debug\nservers {\nprotocols h1 h2c\n}\ncomet {\nlease 1m\npark "+park+"\nhub "+hub+"\n}", strings.ReplaceAll(site, "HUB", hub))
 		token := tokenOf(t, tokenKey, hub, "42", "*")
 		query := "token=" + token
@@ -237,10 +237,20 @@ func TestNoLogHasAToken(t *testing.T) {
 		}
 		want := 0
 		w := s.dial("tcp")
+		since := "now"
 		for range 4 { // of which the last ones are leased
-			w.asks("/n/a?" + query)
-			hears(w, "a")
+			w.asks("/n/a?since=" + since + "&" + query)
+			held(t, hub, "a", 1)
+			publishes(t, hub, event("a", "here"))
+			var p poll
+			if err := json.Unmarshal([]byte(w.hears().wants(t, "200", "here").body), &p); err != nil {
+				t.Fatal(err)
+			}
+			since = p.Cursor
 			want++
+		}
+		if leased := metric(t, "caddy_comet_leased_total", hub); park == "on" && leased == 0 {
+			t.Error("none of the polls was leased")
 		}
 		w = s.dial("tcp")
 		w.asks("/n/b?" + query + "&as=sse")
