@@ -55,11 +55,16 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		writeError(w, http.StatusNotFound, fmt.Errorf("there is no hub %q in the running configuration", name))
 		return nil
 	}
+	e := endpoint{hub: h}
+	if channel, ok := e.membersOf(r, channels); ok {
+		e.serveMembers(w, channel)
+		return nil
+	}
 	if strings.Contains(channels, "/") {
 		writeError(w, http.StatusNotFound, fmt.Errorf("after the hub comes one channel; write a slash in its name as %%2F"))
 		return nil
 	}
-	endpoint{hub: h}.serve(w, r, channels)
+	e.serve(w, r, channels)
 	return nil
 }
 

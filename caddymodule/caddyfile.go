@@ -31,6 +31,7 @@ func (s *Settings) options() options {
 		"max_event":          size(&s.MaxEvent),
 		"max_holds":          number(&s.MaxHolds),
 		"max_channels":       number(&s.MaxChannels),
+		"presence":           presenceOption(&s.Presence),
 		"max_holds_per_ip":   number(&s.MaxHoldsPerIP),
 		"max_holds_per_user": number(&s.MaxHoldsPerUser),
 		"hold":               duration(&s.Hold),
@@ -49,6 +50,7 @@ func (s *Settings) options() options {
 //		max_memory   <size>
 //		max_event    <size>
 //		max_holds    <number>
+//		presence <channel>… { … }
 //		max_holds_per_ip <number>
 //		max_holds_per_user <number>
 //		max_channels <number>

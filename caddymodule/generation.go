@@ -106,7 +106,7 @@ func (a *App) Start() error {
 	a.started = true
 	a.added = make(map[string][]source.Watch)
 	for name, use := range a.uses {
-		use.hub.SetLimits(use.limitsInForce())
+		use.serve()
 		if err := use.hub.keepIn(use.store()); err != nil {
 			_ = a.Stop()
 			return fmt.Errorf("hub %s: %w", name, err)
@@ -175,7 +175,7 @@ func (a *App) stop() {
 	for name := range a.uses {
 		for _, b := range slices.Backward(running) {
 			if other := b.uses[name]; other != nil {
-				other.hub.SetLimits(other.limitsInForce())
+				other.serve()
 				if err := other.hub.keepIn(other.store()); err != nil {
 					a.logger.Error("the hub's store is not changed back", zap.String("hub", name), zap.Error(err))
 				}

@@ -114,7 +114,9 @@ func TestWhatIsNoItemIsRefused(t *testing.T) {
 		t.Errorf("%d events", len(got))
 	}
 	for _, size := range []int{1 << 10, 71 << 10} {
-		send(plain, "POST", "http://"+s.publish+"/publish/", `{"items":[{"channel":"a","http-stream":{"content":"`+strings.Repeat("x", size+1)+`"}}]}`).wants(t, 413, "large")
+		body := `{"items":[{"channel":"a","http-stream":{"content":"` + strings.Repeat("x", size+1) + `"}}]}`
+		_, r := dial(t, s.publish, fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+		next(t, r, "POST").wants(t, 413, "large")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/log"
 	"github.com/caddy-comet/caddy-comet/internal/park"
+	"github.com/caddy-comet/caddy-comet/internal/presence"
 	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
@@ -31,6 +32,8 @@ type sharedHub struct {
 	stored
 	// decisions are the site's about who may listen. They outlive configurations.
 	decisions *access.Decisions
+	// members are who is there.
+	members *presence.Members
 	// shares are what is held for each visitor.
 	shares access.Shares
 	losses losses
@@ -62,7 +65,7 @@ func referHub(name string, hasStore bool) (*sharedHub, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &sharedHub{name: name, Hub: h, stored: stored{log: memory, begun: !hasStore}, decisions: access.NewDecisions(hub.DefaultLimits().Holds, nil)}, nil
+		return &sharedHub{name: name, Hub: h, stored: stored{log: memory, begun: !hasStore}, decisions: access.NewDecisions(hub.DefaultLimits().Holds, nil), members: newMembers(name, h)}, nil
 	})
 	if err != nil {
 		return nil, err

@@ -203,6 +203,10 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		e.grip(w, r)
 		return nil
 	}
+	if channel, ok := e.membersOf(r, r.URL.EscapedPath()); ok {
+		e.serveMembers(w, channel)
+		return nil
+	}
 	e.serve(w, r, names)
 	return nil
 }

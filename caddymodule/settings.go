@@ -46,6 +46,9 @@ type Settings struct {
 	// names one. Default: 0, no limit.
 	MaxHoldsPerUser int `json:"max_holds_per_user,omitempty"`
 
+	// The channels that know their members. Default: none.
+	Presence *Presence `json:"presence,omitempty"`
+
 	// How many channels there may be at once. Default: 100000.
 	MaxChannels int `json:"max_channels,omitempty"`
 
@@ -106,6 +109,7 @@ func (s Settings) over(base Settings) Settings {
 	s.MaxHolds = or(s.MaxHolds, base.MaxHolds)
 	s.MaxHoldsPerIP = or(s.MaxHoldsPerIP, base.MaxHoldsPerIP)
 	s.MaxHoldsPerUser = or(s.MaxHoldsPerUser, base.MaxHoldsPerUser)
+	s.Presence = or(s.Presence, base.Presence)
 	s.MaxChannels = or(s.MaxChannels, base.MaxChannels)
 	s.Hold = or(s.Hold, base.Hold)
 	s.Heartbeat = or(s.Heartbeat, base.Heartbeat)
@@ -137,6 +141,9 @@ func or[T comparable](v, otherwise T) T {
 
 // check reports the first setting that makes no sense.
 func (s Settings) check() error {
+	if err := s.Presence.check(); err != nil {
+		return err
+	}
 	if h := s.History; h != nil {
 		if h.Age < 0 || h.Bytes < 0 {
 			return fmt.Errorf("history: age and bytes cannot be negative; for no history write \"history off\" (count -1)")

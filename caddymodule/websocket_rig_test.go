@@ -30,6 +30,7 @@ type socket struct {
 // spoken is a message of the server's.
 type spoken struct {
 	Channel      string          `json:"channel"`
+	Type         string          `json:"type"`
 	Cursor       string          `json:"cursor"`
 	Data         json.RawMessage `json:"data"`
 	Gap          bool            `json:"gap"`

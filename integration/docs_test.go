@@ -184,12 +184,8 @@ func TestTheDocumentedOriginMayListen(t *testing.T) {
 	}
 }
 
-// TestGuaranteesNameTestsThatExist: a promise whose test is gone is none.
-func TestGuaranteesNameTestsThatExist(t *testing.T) {
-	page, err := os.ReadFile("../docs/guarantees.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestPromisesNameTestsThatExist: one whose test is gone is none.
+func TestPromisesNameTestsThatExist(t *testing.T) {
 	var tests strings.Builder
 	for _, pattern := range []string{"*_test.go", "../internal/*/*_test.go", "../caddymodule/*_test.go"} {
 		files, err := filepath.Glob(pattern)
@@ -204,13 +200,19 @@ func TestGuaranteesNameTestsThatExist(t *testing.T) {
 			tests.Write(b)
 		}
 	}
-	names := regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(string(page), -1)
-	if len(names) == 0 {
-		t.Error("it names none")
-	}
-	for _, m := range names {
-		if !strings.Contains(tests.String(), "func "+m[1]+"(") {
-			t.Errorf("%s is no test", m[1])
+	for _, file := range []string{"../docs/guarantees.md", "../docs/security.md"} {
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(page), -1)
+		if len(names) == 0 {
+			t.Errorf("%s names none", file)
+		}
+		for _, m := range names {
+			if !strings.Contains(tests.String(), "func "+m[1]+"(") {
+				t.Errorf("%s: %s is no test", file, m[1])
+			}
 		}
 	}
 }

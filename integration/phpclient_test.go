@@ -261,7 +261,7 @@ func TestCometPHPSaysWhyNot(t *testing.T) {
 		{files + ", []", "array is no channel"},
 		{post + ", '../orders'", "is no channel"},
 		{post + ", '_kept'", "is no channel"},
-		{post + ", 'publish'", "answered 404: the name"},
+		{post + ", 'publish'", "answered 400: there are no items"},
 		{files + ", 'orders', NAN", "the data cannot be JSON: Inf and NaN"},
 		{files + ", 'orders', fopen('php://memory', 'r')", "the data cannot be JSON: Type is not supported"},
 		{files + ", 'orders', new Fails", "the data cannot be JSON: it fails"},

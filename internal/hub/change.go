@@ -61,8 +61,7 @@ func (s *Sub) joinLocked(channels []string, since Since) (Joined, error) {
 			s.dropLocked(had)
 			return Joined{}, err
 		}
-		ch.subs++
-		h.follows++
+		s.followLocked(ch)
 		m := member{ch: ch, pos: h.head}
 		switch {
 		case since.all:
@@ -92,10 +91,7 @@ func (s *Sub) mayJoinLocked() error {
 // dropLocked takes back all members from the n-th on.
 func (s *Sub) dropLocked(n int) {
 	for i := n; i < len(s.members); i++ {
-		ch := s.members[i].ch
-		ch.subs--
-		s.hub.follows--
-		s.hub.settleLocked(ch)
+		s.unfollowLocked(s.members[i].ch)
 	}
 	s.members = slices.Delete(s.members, n, len(s.members))
 }

@@ -62,6 +62,8 @@ type Hub struct {
 	jobs    []job
 	working bool
 
+	// attendance is told who follows what, nil where nobody wants to know.
+	attendance Attendance
 	// kicks are those that are remembered, and when they were.
 	kicks map[Kick]time.Time
 	// hasKicks says that there are some, to those who do not hold the lock.

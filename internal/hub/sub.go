@@ -207,8 +207,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 			s.leaveLocked()
 			return nil, err
 		}
-		ch.subs++
-		h.follows++
+		s.followLocked(ch)
 		s.members = append(s.members, s.beginLocked(ch, c.Since, i))
 	}
 	h.subs[s] = struct{}{}
@@ -351,10 +350,7 @@ func (s *Sub) endLocked() {
 // leaveLocked takes the subscription out of its channels.
 func (s *Sub) leaveLocked() {
 	for i := range s.members {
-		ch := s.members[i].ch
-		ch.subs--
-		s.hub.follows--
-		s.hub.settleLocked(ch)
+		s.unfollowLocked(s.members[i].ch)
 	}
 	s.members = nil
 	s.one = [1]member{}
