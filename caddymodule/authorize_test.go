@@ -360,6 +360,23 @@ func TestScriptsOfOtherSitesAreNotTold(t *testing.T) {
 	}
 }
 
+// TestAPictureOnAnotherSitesPagePublishesNothing by its visitor's session.
+func TestAPictureOnAnotherSitesPagePublishesNothing(t *testing.T) {
+	d := authorized(t, "")
+	dir := t.TempDir()
+	d.reload("", "http://SITE {\nbind 127.0.0.1\ncomet /comet.php novcomet {\nanswer_publish\nwatch "+dir+"/*.comet\ntoken "+tokenKey+"\n}\n}")
+	url := "http://" + d.site + "/comet.php?publish=a"
+	cookie := "comet_token=" + tokenOf(t, tokenKey, defaultHub, "42", "a")
+	for _, header := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Referer", "http://evil.example/"}, nil,
+	} {
+		get(url, append(header, "Cookie", cookie)...).wants(t, 403, "it publishes nothing")
+	}
+	get(url, "Sec-Fetch-Site", "same-origin").wants(t, 401, "a token is needed")
+	get(url, "Sec-Fetch-Site", "same-origin", "Cookie", cookie).wants(t, 200, "true")
+	get(strings.Replace(url, "=a", "=b", 1), "Sec-Fetch-Site", "same-origin", "Cookie", cookie).wants(t, 403, "none of these channels")
+}
+
 func TestNamedOriginsMayListenWithTheirVisitorsCookies(t *testing.T) {
 	s := start(t, "", "http://SITE {\nbind 127.0.0.1\ncomet /comet/* {\norigins https://app.example http://b.example:8080\n}\n}")
 	address := "http://" + s.site + "/comet/a?wait=0"

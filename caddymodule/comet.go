@@ -309,8 +309,8 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 	}
 	if !ask.Public {
 		text := foreign(w, r, talks)
-		if text == "" && c.private() && isScript(ask) {
-			text = c.foreignScript(r)
+		if text == "" && c.private() && isScript(ask) && !c.ours(r) {
+			text = foreignScript
 		}
 		if text != "" {
 			return nil, c.refuse(w, "origin", http.StatusForbidden, text)
@@ -334,6 +334,10 @@ func (c *Comet) begin(w http.ResponseWriter, r *http.Request) (*heldRequest, err
 
 // publishAs publishes what a request says that is a dialect's own.
 func (c *Comet) publishAs(w http.ResponseWriter, r *http.Request, ask dialect.Ask) {
+	if c.private() && r.Method != http.MethodPost && !c.ours(r) {
+		_ = c.refuse(w, "origin", http.StatusForbidden, foreignPicture)
+		return
+	}
 	may := dialect.Ask{Channels: []string{ask.Publish}}
 	switch right, ok := c.enter(w, r, &may, actionPublish); {
 	case !ok:

@@ -52,27 +52,27 @@ func isScript(ask dialect.Ask) bool {
 	return ask.Answer != nil && slices.Contains([]string{"jsonp", "script"}, ask.Answer.Transport())
 }
 
-// foreignScript says why a page may not run the answer. Browsers say from where they
-// ask (Fetch Metadata), and older ones which page it is.
-func (c *Comet) foreignScript(r *http.Request) string {
+// Why a page of another site is refused that asks by its visitor's session, with a GET
+// that names no origin.
+const (
+	foreignScript  = "the request has the visitor's session, and is not from a page of this site, which a script would tell everything; use another transport, and name the page's origin: origins <origin>"
+	foreignPicture = "the request has the visitor's session, and is not from a page of this site, so it publishes nothing; name the page's origin: origins <origin>"
+)
+
+// ours reports whether a request that may have the visitor's session is from a page of
+// this site, or from no page. Browsers say from where they ask (Fetch Metadata), and
+// older ones which page it is.
+func (c *Comet) ours(r *http.Request) bool {
 	if c.Token.inAddress(r) {
-		return "" // a page that knows it has been let in
+		return true // a page that knows it has been let in
 	}
-	const text = "the request has the visitor's session, and is not from a page of this site, which a script would tell everything; use another transport, and name the page's origin: origins <origin>"
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
-		return ""
+		return true
 	case "":
-	default:
-		if !c.refersTo(r, "") {
-			return text
-		}
-		return ""
+		return r.Header.Get("Cookie") == "" && r.Header.Get("Authorization") == "" || c.refersTo(r, r.Host)
 	}
-	if r.Header.Get("Cookie") == "" && r.Header.Get("Authorization") == "" || c.refersTo(r, r.Host) {
-		return ""
-	}
-	return text
+	return c.refersTo(r, "")
 }
 
 // refersTo reports whether the page that asks is of a host, or of an origin that is

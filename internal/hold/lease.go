@@ -51,7 +51,11 @@ func (h *Hold) learn(head []byte, l *Lease) *lease {
 	again := &Hold{
 		Hub: h.Hub, Channels: h.Channels, Who: h.Who, Answer: h.Answer, Wait: h.Wait, Heartbeat: h.Heartbeat,
 	}
-	return &lease{terms: l, hold: again, same: same, until: park.In(l.For)}
+	until := park.In(l.For)
+	if h.Who != nil && !h.Who.Expires.IsZero() {
+		until = min(until, park.In(time.Until(h.Who.Expires)))
+	}
+	return &lease{terms: l, hold: again, same: same, until: until}
 }
 
 // covers reports whether a request is the same hold going on, and from where.

@@ -47,6 +47,25 @@ func covers(l *lease, head string) bool {
 	return ok
 }
 
+// A lease is no longer than the right to listen.
+func TestALeaseEndsWithTheRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		head := fmt.Sprintf(leased, "z009.42", "1")
+		for _, left := range []time.Duration{10 * time.Second, time.Hour} {
+			h := &Hold{Answer: onceAnswer{}, Who: &hub.Who{Expires: time.Now().Add(left)}}
+			l := h.learn([]byte(head), &Lease{For: time.Minute, Position: where{}})
+			time.Sleep(min(left, time.Minute) - time.Second)
+			if !covers(l, head) {
+				t.Errorf("%v: it ends too early", left)
+			}
+			time.Sleep(time.Second)
+			if covers(l, head) {
+				t.Errorf("%v: it goes on", left)
+			}
+		}
+	})
+}
+
 func TestALeaseCoversAnyPosition(t *testing.T) {
 	l, _ := leaseOf(t, fmt.Sprintf(leased, "z009.42", "1"))
 	for _, next := range []string{"z009.43", "z00a.1", "z009.42", "z009.18446744073709551615"} {
