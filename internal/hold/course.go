@@ -149,6 +149,17 @@ func (b *base) rest() (*hub.Delivery, hub.Cursor) {
 	return d, at
 }
 
+// all is rest, and what has come since the last delivery though nobody has looked.
+func (b *base) all() (*hub.Delivery, hub.Cursor) {
+	d, at := b.rest()
+	if d == nil {
+		if d = b.sub.Next(); d == nil {
+			d, at = b.rest()
+		}
+	}
+	return d, at
+}
+
 // leave ends the subscription. From here on the request no longer waits; it must
 // not count as if.
 func (b *base) leave() {

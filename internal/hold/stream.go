@@ -96,8 +96,11 @@ func (s *stream) due() {
 	if s.writing {
 		return
 	}
-	d, at := s.rest()
-	over := s.over()
+	over, rest := s.over(), s.rest
+	if over {
+		rest = s.all
+	}
+	d, at := rest()
 	switch {
 	case over && d != nil:
 		s.part(d, with(s.encoded(d), s.answer.Bye(d.Cursor, s.comeBack())), true)
