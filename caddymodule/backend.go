@@ -141,7 +141,7 @@ func (b *Backend) publish(ctx context.Context, values []string, path string) {
 	}
 	drafts, refused, err := headerEvents(values, b.use.hub.Limits().EventBytes)
 	if len(drafts) > 0 {
-		if _, failed := b.use.hub.Publish(ctx, drafts); failed != nil {
+		if _, failed := b.use.hub.tell(ctx, drafts); failed != nil {
 			refused, err = refused+len(drafts), errors.Join(err, failed)
 		}
 	}

@@ -31,6 +31,7 @@ func (s *Settings) options() options {
 		"max_event":          size(&s.MaxEvent),
 		"max_holds":          number(&s.MaxHolds),
 		"max_channels":       number(&s.MaxChannels),
+		"max_publish_rate":   rateOption(&s.MaxPublishRate),
 		"presence":           presenceOption(&s.Presence),
 		"max_holds_per_ip":   number(&s.MaxHoldsPerIP),
 		"max_holds_per_user": number(&s.MaxHoldsPerUser),
@@ -53,6 +54,7 @@ func (s *Settings) options() options {
 //		presence <channel>… { … }
 //		max_holds_per_ip <number>
 //		max_holds_per_user <number>
+//		max_publish_rate <n>/s|m|h [burst <n>]
 //		max_channels <number>
 //		hold         <duration>
 //		heartbeat    <duration>

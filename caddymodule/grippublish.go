@@ -55,12 +55,9 @@ func (e endpoint) grip(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	results, err := e.hub.Publish(r.Context(), drafts)
+	results, err := e.hub.tell(r.Context(), drafts)
 	if err != nil {
-		if isStoreError(err) {
-			metrics().denied.WithLabelValues(e.hub.name, "store").Inc()
-		}
-		writePublishError(w, err)
+		e.writeRefused(w, err)
 		return
 	}
 	writePublished(w, r, results)

@@ -66,6 +66,7 @@ func newMembers(name string, h *hub.Hub) *presence.Members {
 // serve puts the hub's settings in force.
 func (u *hubUse) serve() {
 	u.hub.SetLimits(u.limitsInForce())
+	u.hub.pace.set(u.settings.MaxPublishRate)
 	if u.of == nil {
 		u.hub.members.Set(u.settings.Presence.config())
 	}

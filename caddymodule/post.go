@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/caddy-comet/caddy-comet/internal/access"
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
@@ -61,12 +62,9 @@ func (e endpoint) publish(w http.ResponseWriter, r *http.Request, channels []str
 		drafts[i] = draft
 		drafts[i].Channel = c
 	}
-	results, err := e.hub.Publish(r.Context(), drafts)
+	results, err := e.hub.tell(r.Context(), drafts)
 	if err != nil {
-		if isStoreError(err) {
-			metrics().denied.WithLabelValues(e.hub.name, "store").Inc()
-		}
-		writePublishError(w, err)
+		e.writeRefused(w, err)
 		return
 	}
 	answers := make([]published, len(results))
@@ -177,6 +175,15 @@ func checkWord(name, value string, limit int) error {
 	return nil
 }
 
+// writeRefused answers that an event is not taken, and counts it where it is no mistake
+// of the publisher's.
+func (e endpoint) writeRefused(w http.ResponseWriter, err error) {
+	if reason := refusedAs(err, ""); reason != "" {
+		metrics().denied.WithLabelValues(e.hub.name, reason).Inc()
+	}
+	writePublishError(w, err)
+}
+
 func writePublishError(w http.ResponseWriter, err error) {
 	writeError(w, publishStatus(w.Header(), err), err)
 }
@@ -184,7 +191,13 @@ func writePublishError(w http.ResponseWriter, err error) {
 // publishStatus returns the status of an error of the hub, and sets the header that
 // goes with it.
 func publishStatus(header http.Header, err error) int {
+	if fast := new(tooFast); errors.As(err, &fast) {
+		fast.retryAfter(header)
+		return http.StatusTooManyRequests
+	}
 	switch {
+	case errors.As(err, new(access.ErrNever)):
+		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, hub.ErrName):
 		return http.StatusBadRequest
 	case errors.Is(err, hub.ErrTooLarge):

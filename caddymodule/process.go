@@ -37,6 +37,8 @@ type sharedHub struct {
 	// shares are what is held for each visitor.
 	shares access.Shares
 	losses losses
+	// pace bounds what publishers send.
+	pace pace
 }
 
 // Destruct ends the hub when nobody refers to it any more.

@@ -136,14 +136,11 @@ type setVariable struct{ hub *sharedHub }
 
 // publish implements [publisher].
 func (s setVariable) publish(w http.ResponseWriter, r *http.Request, number string, _ []byte) {
-	_, err := s.hub.Publish(context.WithoutCancel(r.Context()), []hub.Draft{{Channel: number, Source: "doorbell"}})
+	_, err := s.hub.tell(context.WithoutCancel(r.Context()), []hub.Draft{{Channel: number, Source: "doorbell"}})
 	if err != nil {
-		status, text, reason := publishStatus(w.Header(), err), err.Error(), "limit"
+		status, text, reason := publishStatus(w.Header(), err), err.Error(), refusedAs(err, "limit")
 		if errors.Is(err, hub.ErrTooManyChannels) {
 			text = "as many event variables as may be are waited for; raise the count of keep"
-		}
-		if isStoreError(err) {
-			reason = "store"
 		}
 		metrics().denied.WithLabelValues(s.hub.name, reason).Inc()
 		writeText(w, status, text)

@@ -46,6 +46,11 @@ type Settings struct {
 	// names one. Default: 0, no limit.
 	MaxHoldsPerUser int `json:"max_holds_per_user,omitempty"`
 
+	// How many events all publishers together may send in a time: by POST, by an
+	// answer's header, by setting an event variable. Those of files have no rate. Default:
+	// none.
+	MaxPublishRate *Rate `json:"max_publish_rate,omitempty"`
+
 	// The channels that know their members. Default: none.
 	Presence *Presence `json:"presence,omitempty"`
 
@@ -109,6 +114,7 @@ func (s Settings) over(base Settings) Settings {
 	s.MaxHolds = or(s.MaxHolds, base.MaxHolds)
 	s.MaxHoldsPerIP = or(s.MaxHoldsPerIP, base.MaxHoldsPerIP)
 	s.MaxHoldsPerUser = or(s.MaxHoldsPerUser, base.MaxHoldsPerUser)
+	s.MaxPublishRate = or(s.MaxPublishRate, base.MaxPublishRate)
 	s.Presence = or(s.Presence, base.Presence)
 	s.MaxChannels = or(s.MaxChannels, base.MaxChannels)
 	s.Hold = or(s.Hold, base.Hold)
@@ -143,6 +149,9 @@ func or[T comparable](v, otherwise T) T {
 func (s Settings) check() error {
 	if err := s.Presence.check(); err != nil {
 		return err
+	}
+	if _, err := s.MaxPublishRate.quota(); err != nil {
+		return fmt.Errorf("max_publish_%w", err)
 	}
 	if h := s.History; h != nil {
 		if h.Age < 0 || h.Bytes < 0 {
