@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -182,6 +183,34 @@ func TestAHostileTenantGetsNothing(t *testing.T) {
 			}
 		}
 	})
+	t.Run("the shop's events at the forum's site", func(t *testing.T) {
+		h.t = t
+		h.must(hostShop, "echo '\""+secret+"\"' >> "+h.victim+"/inbox.jsonl")
+		until(t, "the event", func() bool { return strings.Contains(adminGet(t, h.home, "/comet/"+hostShop+"/inbox"), `"history":1`) })
+		var a struct{ Cursor string }
+		at := h.must(hostForum, h.visit("shop.example", "/comet/inbox?wait=0"))
+		if err := json.Unmarshal([]byte(at), &a); err != nil {
+			t.Fatalf("%v: %s", err, at)
+		}
+		theirs, _, _ := strings.Cut(a.Cursor, ".")
+		if out := h.must(hostForum, h.visit("shop.example", "/comet/inbox?wait=0\\&since="+theirs+".0")); !strings.Contains(out, secret) {
+			t.Fatalf("the shop's own visitor, with such a cursor, gets %s", out)
+		}
+		if err := json.Unmarshal([]byte(h.must(hostForum, h.visit("forum.example", "/comet/inbox?wait=0"))), &a); err != nil {
+			t.Fatal(err)
+		}
+		ours, _, _ := strings.Cut(a.Cursor, ".")
+		for _, channels := range []string{"inbox", hostShop + "/inbox", "../" + hostShop + "/inbox", "..%2f" + hostShop + "%2finbox", hostShop + "%00inbox", "inbox@" + hostShop, hostShop + ":inbox", "*", "%2a"} {
+			for _, since := range []string{theirs + ".0", theirs + ".1", ours + ".0", ours + ".1", "0.0", "0", "-1"} {
+				for _, more := range []string{"", "-H 'X-Forwarded-Host: shop.example'", "-H 'Forwarded: host=shop.example'", "-H 'X-Original-URI: //shop.example/comet/inbox'"} {
+					if out := h.must(hostForum, h.visit("forum.example", "/comet/"+channels+"?wait=0\\&since="+since)+" --path-as-is "+more); strings.Contains(out, secret) {
+						t.Errorf("%s since %s %s: %s", channels, since, more, out)
+					}
+				}
+			}
+		}
+	})
+	before = adminGet(t, h.home, "/comet/"+hostShop+"/")
 	t.Run("the shop's PHP, its files and the admin endpoint", func(t *testing.T) {
 		for _, command := range []string{
 			"curl -sS --unix-socket " + h.dir + "/" + hostShop + ".sock http://localhost/", "ls " + h.victim, "echo x >> " + h.victim + "/orders.jsonl",
