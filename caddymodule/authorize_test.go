@@ -188,6 +188,13 @@ func TestTheSiteMayNarrow(t *testing.T) {
 		}
 	}
 	get(d.comet(secret), "Cookie", user).wants(t, 403, "to none of these channels")
+	for query, told := range map[string]bool{"?as=sse": false, "?as=sse&beat=15": true, "?as=stream&beat=15": false} {
+		r := read(t, plain, d.comet(secret+","+a)+query, "Cookie", user)
+		text := <-r.text
+		if want := "event: denied\ndata: {\"denied\":[\"" + secret + "\"],\"error\":\"" + siteDenies + "\"}\n\n"; strings.HasPrefix(text, want) != told || strings.Contains(text, secret) != told {
+			t.Errorf("%s: %q", query, shortened(text))
+		}
+	}
 }
 
 func TestAWebSocketFollowsWhatTheSiteAllows(t *testing.T) {
@@ -220,6 +227,9 @@ func TestAWebSocketFollowsWhatTheSiteAllows(t *testing.T) {
 
 	// What it was let in with says all: nobody is asked.
 	c = dialed(t, strings.Replace(d.comet(secret+","+a), "http", "ws", 1), "Cookie", "PHPSESSID=42")
+	if m := c.hears(); !slices.Equal(m.Denied, []string{secret}) || m.Error != siteDenies {
+		t.Errorf("%+v", m)
+	}
 	c.position()
 	d.asked()
 	c.says(`{"subscribe":["a-more"]}`)

@@ -68,7 +68,7 @@ func (c *Comet) enter(w http.ResponseWriter, r *http.Request, ask *dialect.Ask, 
 		c.pass(w, verdict.Refusal)
 		return right{}, false
 	}
-	if !c.narrow(w, r, ask, verdict.Grant) {
+	if !c.narrow(w, r, ask, verdict.Grant, siteDenies) {
 		return right{}, false
 	}
 	return right{who: verdict.Who, admit: c.admitting(visitor, verdict.Grant)}, true
@@ -79,12 +79,12 @@ func (c *Comet) enterByToken(w http.ResponseWriter, r *http.Request, ask *dialec
 	if c.use.hub.Kicked(g.Who, ask.Channels) {
 		return c.refuseToken(w, errors.New("the token was made before its right was taken back; the site has to give another"))
 	}
-	if !c.narrow(w, r, ask, g) {
+	if !c.narrow(w, r, ask, g, tokenDenies) {
 		return right{}, false
 	}
 	return right{who: g.Who, admit: func(channels []string) (hold.Admission, func() hold.Admission) {
 		allowed, denied := g.Narrow(channels)
-		return hold.Admission{Allowed: allowed, Denied: denied, Reason: "the token does not name them"}, nil
+		return hold.Admission{Allowed: allowed, Denied: denied, Reason: tokenDenies}, nil
 	}}, true
 }
 
@@ -100,15 +100,22 @@ func (c *Comet) refuseToken(w http.ResponseWriter, err error) (right, bool) {
 	return right{}, false
 }
 
-// narrow leaves in ask what is granted, tells the client of the rest, and notes who it
-// is. It reports false where it has answered that nothing is.
-func (c *Comet) narrow(w http.ResponseWriter, r *http.Request, ask *dialect.Ask, g access.Grant) bool {
+// Why channels are denied.
+const (
+	siteDenies  = "the site does not let you listen to them"
+	tokenDenies = "the token does not name them"
+)
+
+// narrow leaves in ask what is granted, tells the client of the rest and why, and notes
+// who it is. It reports false where it has answered that nothing is.
+func (c *Comet) narrow(w http.ResponseWriter, r *http.Request, ask *dialect.Ask, g access.Grant, why string) bool {
 	if denied := narrow(ask, g); len(denied) > 0 {
 		if len(ask.Channels) == 0 {
 			_ = c.refuse(w, "authorize", http.StatusForbidden, "you may listen to none of these channels")
 			return false
 		}
 		w.Header().Set("Comet-Denied", escapeNames(denied))
+		ask.Deny(denied, why)
 	}
 	setUser(r, g.Who.User)
 	return true
@@ -157,12 +164,12 @@ func admission(channels []string, v access.Verdict, err error) (a hold.Admission
 	case err != nil:
 		return hold.Admission{Denied: channels, Reason: "the site cannot say for now whether you may listen to them; ask again later"}
 	case v.Refusal != nil:
-		return hold.Admission{Denied: channels, Reason: "the site does not let you listen to them"}
+		return hold.Admission{Denied: channels, Reason: siteDenies}
 	}
 	a.Allowed, a.Denied = v.Narrow(channels)
 	a.Expires = v.Who.Expires
 	if len(a.Denied) > 0 {
-		a.Reason = "the site does not let you listen to them"
+		a.Reason = siteDenies
 	}
 	return a
 }

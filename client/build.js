@@ -9,7 +9,9 @@ import { build } from 'esbuild';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const [out = join(here, 'dist')] = process.argv.slice(2);
 const banner = { js: '/* caddy-comet, Apache 2.0 */' };
-const common = { absWorkingDir: here, bundle: true, minify: true, banner, logLevel: 'warning' };
+// Private fields of Line that have no namesake outside get short names.
+const mangleProps = /^(ways|worked|strikes|tries|probing|renewed|resting|running|wanted|backoff|anew|probed|session)$/;
+const common = { absWorkingDir: here, bundle: true, minify: true, mangleProps, banner, logLevel: 'warning' };
 
 mkdirSync(out, { recursive: true });
 // Browsers of 2018 and later; what is older has comet.legacy.js.

@@ -18,6 +18,8 @@ export function comet(url = '/comet', options: Options = {}): Comet {
 	const base = new URL(url, scope.location && scope.location.href).href.replace(/\/+$/, '');
 	const handlers = new Map<string, Set<(what: any) => void>>();
 	const begun = new Set<string>();
+	/** What the page knows to be denied. */
+	const barred = new Set<string>();
 	const track = new Track();
 	let change: StateChange = { state: 'waiting' };
 	let upstream: Upstream | undefined, line: Line | undefined;
@@ -49,11 +51,20 @@ export function comet(url = '/comet', options: Options = {}): Comet {
 			}
 		},
 		hear(m: Message) {
+			if (m.denied) {
+				const channels = m.denied.filter((name) => track.at.has(name) && !barred.has(name));
+				channels.forEach((name) => barred.add(name));
+				if (channels[0]) {
+					emit('*denied', { channels, error: m.error });
+				}
+				return;
+			}
 			const { news, lost } = track.take(m);
 			if (lost.length) {
 				emit('*gap', { channels: lost, cursor: m.cursor });
 			}
 			if (m.channel && news.length) {
+				barred.delete(m.channel);
 				const { channels, ...event } = m;
 				emit(m.channel, event);
 			}
@@ -134,6 +145,7 @@ export function comet(url = '/comet', options: Options = {}): Comet {
 				if (all.delete(mine) && !all.size && handlers.get(name) === all) {
 					handlers.delete(name);
 					track.live.delete(name);
+					barred.delete(name);
 					if (track.at.delete(name)) {
 						want();
 					}

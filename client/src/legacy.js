@@ -34,7 +34,7 @@
 		return isCursor(p) && p.split('.')[0] !== cursor.split('.')[0];
 	}
 
-	// Asks by a request of the page's own site, or of one that lets it. Calls done(answer) or done(null, status, seconds).
+	// Asks by a request of the page's own site, or of one that lets it. Calls done(answer, status, seconds, denied).
 	function byRequest(url, token, done) {
 		var request = new XMLHttpRequest();
 		request.onreadystatechange = function () {
@@ -43,7 +43,7 @@
 			}
 			var answer = request.status === 200 ? parse(request.responseText) : null;
 			var after = request.status ? request.getResponseHeader('Retry-After') : null;
-			done(answer, request.status, +after || 0);
+			done(answer, request.status, +after || 0, answer && request.getResponseHeader('Comet-Denied'));
 		};
 		request.open('GET', url, true);
 		if (token) {
@@ -82,7 +82,7 @@
 	function comet(url, options) {
 		options = options || {};
 		var base = (url || '/comet').replace(/\/+$/, '');
-		var handlers = {}, at = {}, begun = {};
+		var handlers = {}, at = {}, begun = {}, barred = {};
 		var state = 'connecting', script = false, tries = 0, over = false;
 		var stop = null, timer = null;
 
@@ -143,11 +143,26 @@
 			for (i = 0; i < answer.events.length; i++) {
 				var event = answer.events[i];
 				if (move(event.channel, event.cursor)) {
+					delete barred[' ' + event.channel];
 					emit(event.channel, event);
 				}
 			}
 			for (i = 0; i < asked.length; i++) {
 				move(asked[i], answer.cursor);
+			}
+		}
+
+		// Tells of channels that may not be followed, once. The others go on.
+		function deny(denied) {
+			var news = [];
+			for (var i = 0; i < denied.length; i++) {
+				if (at.hasOwnProperty(denied[i]) && !barred[' ' + denied[i]]) {
+					barred[' ' + denied[i]] = true;
+					news.push(denied[i]);
+				}
+			}
+			if (news.length) {
+				emit('*denied', { channels: news });
 			}
 		}
 
@@ -178,15 +193,24 @@
 			if (state !== 'open') {
 				become('connecting');
 			}
-			function done(answer, status, after) {
+			function done(answer, status, after, denied) {
 				clearTimeout(watch);
 				stop = null;
+				if (status === 403 && since && fresh.length) {
+					for (i = 0; i < fresh.length; i++) {
+						at[fresh[i]] = since;
+					}
+					deny(fresh);
+					again(0);
+					return;
+				}
 				if (!valid(answer)) {
 					fail(status, after);
 					return;
 				}
 				tries = 0;
 				become('open');
+				deny(denied ? denied.split(',').map(decodeURIComponent) : []);
 				take(answer, asked);
 				// An answer at once, and nothing in it, is no reason to hurry.
 				var busy = fresh.length || answer.events.length || new Date().getTime() - began > 1000;
@@ -260,6 +284,7 @@
 						if (!all.length) {
 							delete handlers[name];
 							delete at[name];
+							delete barred[' ' + name];
 							anew();
 						}
 					}

@@ -70,6 +70,8 @@ export class Line {
 	/** What is to be said there, and what it has been of. */
 	private readonly wanted = new Set<string>();
 	private readonly used = new Set<string>();
+	/** What the server does not let us follow, and why. */
+	private denied = new Map<string, string | undefined>();
 	private readonly key: string;
 
 	constructor(private readonly base: string, private readonly settings: Settings, private readonly sink: Sink) {
@@ -87,6 +89,9 @@ export class Line {
 	add(name: string, from: Position): void {
 		const { at, live } = this.track;
 		const p = at.get(name);
+		if (this.denied.has(name)) {
+			void Promise.resolve().then(() => this.deny([name], this.denied.get(name))); // to who has just come, too
+		}
 		if (at.has(name) && (from === undefined || p === 'all' || reached(from, p))) {
 			return;
 		}
@@ -119,6 +124,7 @@ export class Line {
 	remove(name: string): void {
 		const { at, live } = this.track;
 		live.delete(name);
+		this.denied.delete(name);
 		if (at.delete(name)) {
 			if (this.talk && at.size) {
 				this.talk({ unsubscribe: [name] });
@@ -303,6 +309,7 @@ export class Line {
 			this.track.live = new Set(this.track.at.keys());
 			this.wanted.clear();
 			this.used.clear();
+			this.denied.clear();
 			this.track.live.forEach((name) => this.used.add(name));
 			work((m) => {
 				if (over) {
@@ -310,7 +317,9 @@ export class Line {
 				}
 				clearTimeout(timer);
 				timer = setTimeout(silent, most);
-				heard++;
+				if (!m.denied) {
+					heard++;
+				}
 				if (m.retry !== undefined) {
 					retry = m.retry;
 				}
@@ -319,8 +328,18 @@ export class Line {
 		});
 	}
 
+	/** They are not followed. Their positions move on with the others', for who may listen later on. */
+	private deny(names: string[], error?: string) {
+		const { at } = this.track;
+		names.forEach((name) => this.denied.set(name, error) && at.has(name) && at.set(name, at.get(name) || this.head));
+		this.sink.hear({ cursor: '', denied: names, error });
+	}
+
 	private hear(m: Message) {
 		const { track, sink } = this;
+		if (m.denied) {
+			this.deny(m.denied, m.error);
+		}
 		for (const name of m.subscribed || []) {
 			if (track.at.has(name)) {
 				track.live.add(name);
@@ -349,7 +368,12 @@ export class Line {
 		const { at } = this.track;
 		const names = [...at.keys()], fresh = names.filter((name) => !at.get(name));
 		if (fresh.length) {
-			await asks[way]!(this.url(fresh, ''), (m) => hear({ ...m, channels: fresh }), signal, this.token);
+			await asks[way]!(this.url(fresh, ''), (m) => hear({ ...m, channels: fresh }), signal, this.token).catch((e) => {
+				if (e.status !== 403 || fresh.length === names.length) {
+					throw e;
+				}
+				this.deny(fresh, e.text); // the others go on
+			});
 		}
 		if (known && fresh.length < names.length) {
 			await asks[way]!(this.url(names, '&wait=' + seconds), hear, signal, this.token);

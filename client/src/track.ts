@@ -10,8 +10,8 @@ export function reached(p: Position, cursor: Position): boolean {
 	return !!epoch && epoch === other && (a === b || (a.length - b.length || (a > b ? 1 : -1)) > 0);
 }
 
-/** The position from which one request serves all. */
-export const least = (all: Position[]): Position => all.reduce((a, b) => (a === 'all' || reached(b, a) ? a : b));
+/** The position from which one request serves all who have one. */
+export const least = (all: Position[]): Position => all.reduce((a, b) => (a === 'all' || !b || reached(b, a) ? a : b));
 
 /**
  * Where somebody is in each of his channels, and so what of all that comes is new to him. A channel that is not live is

@@ -21,6 +21,13 @@ export interface Gap {
 	cursor: string;
 }
 
+/** Channels that this visitor may not follow, as the server says. The others go on. */
+export interface Denied {
+	channels: string[];
+	/** Why, if it was said. */
+	error?: string;
+}
+
 export type Transport = 'websocket' | 'sse' | 'stream' | 'poll' | 'jsonp';
 
 /**
@@ -62,6 +69,7 @@ export interface Comet {
 	on<Data = any>(channel: string, handler: (event: CometEvent<Data>) => void, since?: string): () => void;
 	on(name: '*state', handler: (change: StateChange) => void): () => void;
 	on(name: '*gap', handler: (gap: Gap) => void): () => void;
+	on(name: '*denied', handler: (denied: Denied) => void): () => void;
 	/** The position in each channel, for another page's `since`. */
 	readonly since: { [channel: string]: string };
 	readonly state: State;
@@ -81,6 +89,9 @@ export interface Message extends Partial<CometEvent> {
 	retry?: number;
 	subscribed?: string[];
 	unsubscribed?: string[];
+	/** These are not followed, and why; the cursor is empty then. */
+	denied?: string[];
+	error?: string;
 	/** The channels that a position or gap is of. Default: all. */
 	channels?: string[];
 }

@@ -19,6 +19,9 @@ const trouble = (status: number, text: string, after?: number): Trouble => ({ st
 
 /** Reads what came. Pages of proxies, logins and hotels end here. */
 function check(m: any): Message {
+	if (m && Array.isArray(m.denied)) {
+		return { ...m, cursor: '' };
+	}
 	if (!m || !isCursor(m.cursor) || (m.channel !== undefined && typeof m.channel !== 'string')) {
 		throw trouble(200, 'this is not from comet');
 	}
@@ -76,6 +79,7 @@ const sse: Open = (url, hear, signal, token) =>
 		onAbort(signal, () => source.close());
 		listen('message', (e) => read(e.data));
 		listen('cursor', (e) => check({ cursor: e.lastEventId }));
+		listen('denied', (e) => read(e.data));
 		listen('gap', (e) => check({ cursor: e.lastEventId, gap: true }));
 		// The id is missing where the server has no room.
 		listen('bye', (e) => ({ cursor: e.lastEventId, retry: +e.data }));
@@ -85,7 +89,7 @@ const sse: Open = (url, hear, signal, token) =>
 		};
 	});
 
-async function get(url: string, signal: AbortSignal, token: string | undefined, type: string): Promise<Response> {
+async function get(url: string, hear: Hear, signal: AbortSignal, token: string | undefined, type: string): Promise<Response> {
 	let res;
 	try {
 		res = await fetch(url, { signal, cache: 'no-store', headers: token ? { Authorization: 'Bearer ' + token } : {} });
@@ -98,11 +102,15 @@ async function get(url: string, signal: AbortSignal, token: string | undefined, 
 		const text = is.startsWith('text/plain') ? ': ' + (await res.text().catch(() => '')).slice(0, 200).trim() : '';
 		throw trouble(res.status, res.status + text, (+after || (Date.parse(after) - Date.now()) / 1000 || 0) * 1000);
 	}
+	const denied = res.headers.get('Comet-Denied');
+	if (denied) {
+		hear({ cursor: '', denied: denied.split(',').map(decodeURIComponent) });
+	}
 	return res;
 }
 
 const stream: Open = async (url, hear, signal, token) => {
-	const reader = (await get(url + '&as=stream', signal, token, 'text/plain')).body!.getReader();
+	const reader = (await get(url + '&as=stream', hear, signal, token, 'text/plain')).body!.getReader();
 	const decoder = new TextDecoder();
 	let rest = '';
 	for (;;) {
@@ -144,7 +152,7 @@ const before = (cursor: string) =>
 		.replace(/\.0(?=\d)/, '.');
 
 const poll: Ask = async (url, hear, signal, token) => {
-	const res = await get(url, signal, token, 'application/json');
+	const res = await get(url, hear, signal, token, 'application/json');
 	tell(await res.json().catch(() => 0), hear);
 };
 

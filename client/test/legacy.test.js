@@ -156,3 +156,26 @@ test('a token goes in a header, and is asked for each time', async () => {
 	assert.deepEqual([given.got, asked.got, without.got], [[1, 2], [1, 2, 3], []]);
 	assert.ok(w.log.every((ask) => ask.token === undefined), 'no address has it');
 });
+
+test('what is denied is told once, and the others go on', async () => {
+	const w = new World();
+	w.denied.add('secret,1');
+	const p = page({}, 'a', 'secret,1'), denied = [];
+	p.c.on('*denied', (d) => denied.push(...d.channels));
+	await w.pass(1000);
+	w.hub.publish('secret,1', 0);
+	w.hub.publish('a', 1);
+	await w.pass(60e3);
+	assert.deepEqual([p.got, denied, p.c.state], [[1], ['secret,1'], 'open']);
+	w.denied.add('other');
+	const off = p.c.on('other', () => assert.fail());
+	await w.pass(1000);
+	w.hub.publish('a', 2);
+	await w.pass(60e3);
+	assert.deepEqual([p.got, denied, p.c.state], [[1, 2], ['secret,1', 'other'], 'open']);
+	off();
+	p.c.on('other', () => assert.fail());
+	await w.pass(1000);
+	assert.deepEqual(denied, ['secret,1', 'other', 'other']);
+	assert.ok(w.log.length < 20, `${w.log.length} requests`);
+});

@@ -17,6 +17,7 @@ export class World {
 	live = new Set(); // open connections
 	delay = 0; // how long letters between pages take
 	only = undefined; // the token without which the server refuses
+	denied = new Set(); // channels that nobody may follow
 
 	constructor() {
 		const world = this;
@@ -104,8 +105,10 @@ export class World {
 	asked(url, as) {
 		const u = new URL(url);
 		const q = Object.fromEntries(u.searchParams);
-		const ask = { as, channels: decodeURIComponent(u.pathname.split('/').pop()).split(','), ...q, at: this.now };
+		const ask = { as, channels: u.pathname.split('/').pop().split(',').map(decodeURIComponent), ...q, at: this.now };
 		this.log.push(ask);
+		ask.denied = ask.channels.filter((name) => this.denied.has(name));
+		ask.channels = ask.channels.filter((name) => !this.denied.has(name));
 		return ask;
 	}
 
@@ -124,12 +127,14 @@ export class World {
 		if (fate === 'silent') return aborted;
 		if (this.denies(ask)) return new Response('the token is refused', { status: 401, headers: { 'Content-Type': 'text/plain' } });
 		if (typeof fate === 'function') return fate(ask);
+		if (!ask.channels.length) return new Response('to none of these', { status: 403, headers: { 'Content-Type': 'text/plain' } });
+		const denied = ask.denied.length ? { 'Comet-Denied': ask.denied.map(encodeURIComponent).join() } : {};
 		if (as === 'poll') {
 			const held = this.hub.poll(ask, (ms, f) => this.timer(f, ms));
 			this.live.add(held);
 			try {
 				const body = await Promise.race([held.answer, aborted, held.broken]);
-				return new Response(body, { headers: { 'Content-Type': 'application/json' } });
+				return new Response(body, { headers: { 'Content-Type': 'application/json', ...denied } });
 			} finally {
 				held.close();
 				this.live.delete(held);
@@ -148,7 +153,7 @@ export class World {
 				signal.addEventListener('abort', () => (this.live.delete(connection), sub.close()));
 			},
 		});
-		return new Response(body, { headers: { 'Content-Type': 'text/plain; charset=utf-8' } });
+		return new Response(body, { headers: { 'Content-Type': 'text/plain; charset=utf-8', ...denied } });
 	}
 
 	/** The connections that the server sees, by their kind. */
@@ -191,9 +196,13 @@ class Source extends EventTarget {
 		if (fate === 'silent') return;
 		queueMicrotask(() => {
 			if (this.closed) return;
-			if (fate !== 'ok' || world.denies(ask)) {
+			if (fate !== 'ok' || world.denies(ask) || !ask.channels.length) {
 				this.onerror?.(new Event('error'));
 				return;
+			}
+			if (ask.denied.length) {
+				const e = new MessageEvent('denied', { data: JSON.stringify({ denied: ask.denied, error: 'it is secret' }) });
+				queueMicrotask(() => this.closed || this.dispatchEvent(e));
 			}
 			this.kind = 'sse';
 			world.live.add(this);
@@ -229,13 +238,14 @@ class Socket {
 		if (fate === 'silent') return;
 		queueMicrotask(() => {
 			if (this.closed) return;
-			if (fate !== 'ok' || world.denies(ask)) {
+			if (fate !== 'ok' || world.denies(ask) || !ask.channels.length) {
 				this.onclose?.({ code: fate === 'denied' ? 1008 : 1006, reason: fate });
 				return;
 			}
 			this.kind = 'websocket';
 			world.live.add(this);
 			this.onopen?.();
+			if (ask.denied.length) this.send1({ denied: ask.denied, error: 'it is secret' });
 			this.sub = world.hub.stream(ask, (m) => this.send1(m), (ms, f) => world.timer(f, ms));
 		});
 	}
@@ -245,7 +255,10 @@ class Socket {
 	send(text) {
 		const m = JSON.parse(text);
 		this.world.log.push({ as: 'said', ...m });
+		const denied = (m.subscribe ?? []).filter((name) => this.world.denied.has(name));
+		if (m.subscribe) m.subscribe = m.subscribe.filter((name) => !denied.includes(name));
 		this.sub.say(m);
+		if (denied.length) this.send1({ denied, error: 'it is secret' });
 	}
 	cut(code = 1006) {
 		this.world.live.delete(this);

@@ -91,6 +91,22 @@ type Ask struct {
 	Data    []byte
 }
 
+// Deny has an answer that goes on begin with which of the channels are not followed, and
+// why, where its client reads that: a WebSocket's, and that of an event stream with
+// beats.
+func (a *Ask) Deny(channels []string, reason string) {
+	switch answer := a.Answer.(type) {
+	case websocket:
+		answer.denied = string(answer.Denied(channels, reason))
+		a.Answer = answer
+	case nativeSSE:
+		if answer.beat {
+			answer.denied = string(answer.deny(channels, reason))
+			a.Answer = answer
+		}
+	}
+}
+
 // Answer writes what a client gets. It has no state, so that equal answers can
 // be shared.
 type Answer interface {

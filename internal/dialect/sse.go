@@ -22,6 +22,8 @@ type nativeSSE struct {
 	// beat says as events what else only the browser sees: positions, and when to
 	// come back. A script that hears none knows that nothing arrives.
 	beat bool
+	// denied is what goes ahead of all.
+	denied string
 }
 
 func (nativeSSE) Transport() string    { return "sse" }
@@ -67,11 +69,17 @@ func (s nativeSSE) Events(d *hub.Delivery) []byte {
 // Open begins with the retry time, so that a lost server is not besieged, and
 // the position. An id alone is no event, but browsers remember it.
 func (s nativeSSE) Open(at hub.Cursor) []byte {
-	b := appendRetry(nil, Jitter(retryMin, 0.5))
+	b := appendRetry([]byte(s.denied), Jitter(retryMin, 0.5))
 	if at == (hub.Cursor{}) {
 		return append(b, '\n')
 	}
 	return append(b, s.Idle(at)...)
+}
+
+// deny is an event that says which channels are not followed, and why.
+func (nativeSSE) deny(channels []string, reason string) []byte {
+	b := append([]byte(nil), "event: denied\ndata: "...)
+	return append(appendDenied(b, channels, reason), "\n\n"...)
 }
 
 // Idle is the heartbeat: the position again, which is no event unless the client

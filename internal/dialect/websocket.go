@@ -17,6 +17,8 @@ type websocket struct {
 	nativeStream
 	// fixed: the channels are.
 	fixed bool
+	// denied is what goes ahead of all.
+	denied string
 }
 
 func (websocket) Transport() string  { return "websocket" }
@@ -24,11 +26,12 @@ func (websocket) Header(http.Header) {}
 func (websocket) Class() string      { return "native websocket" }
 func (websocket) Limit() int         { return 0 }
 
-func (websocket) Open(at hub.Cursor) []byte {
+func (w websocket) Open(at hub.Cursor) []byte {
+	b := []byte(w.denied)
 	if at == (hub.Cursor{}) {
-		return nil
+		return b
 	}
-	return appendPosition(nil, at)
+	return appendPosition(b, at)
 }
 
 func (websocket) Idle(at hub.Cursor) []byte { return appendPosition(nil, at) }
@@ -102,11 +105,15 @@ func (websocket) Left(channels []string, at hub.Cursor) []byte {
 
 // Denied is {"denied":["a"],"error":"…"}: they are not followed, and why.
 func (websocket) Denied(channels []string, reason string) []byte {
-	b := append([]byte(`{"denied":`), '[')
+	return append(appendDenied(nil, channels, reason), '\n')
+}
+
+func appendDenied(b []byte, channels []string, reason string) []byte {
+	b = append(b, `{"denied":[`...)
 	b = appendNames(b, channels)
 	b = append(b, `],"error":`...)
 	b = appendString(b, reason)
-	return append(b, '}', '\n')
+	return append(b, '}')
 }
 
 func appendChange(what string, channels []string, at hub.Cursor, gap bool) []byte {
