@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/freeport"
 )
 
 // process is a server that the benchmark has started.
@@ -97,14 +99,11 @@ func find(names ...string) (string, error) {
 	return "", fmt.Errorf("%s is missing; integration/install.sh installs it", names[0])
 }
 
-// freeAddress returns an address on loopback that nobody listens on.
+// freeAddress returns an address on loopback that nobody listens on, and that nobody
+// else is given until this process ends.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	port, _, err := freeport.Take()
+	return "127.0.0.1:" + port, err
 }
 
 func portOf(address string) string {

@@ -25,6 +25,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/caddy-comet/caddy-comet/internal/freeport"
 )
 
 // The tests run Caddy in this process, one configuration after the other, so
@@ -104,12 +106,12 @@ func newServer(t *testing.T) *server {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, free, err := freeport.Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(free)
+	return "127.0.0.1:" + port
 }
 
 // start loads a configuration of global options and sites.

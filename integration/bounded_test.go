@@ -44,18 +44,7 @@ const mib = 1 << 20
 func newTenants(t *testing.T) *tenants {
 	t.Helper()
 	s := &tenants{T: t, dir: runDir(t)}
-	var taken []net.Listener
-	for _, p := range []*string{&s.plain, &s.held, &s.tls, &s.publish} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		taken = append(taken, l) // so that all are different
-		_, *p, _ = net.SplitHostPort(l.Addr().String())
-	}
-	for _, l := range taken {
-		l.Close()
-	}
+	s.plain, s.held, s.tls, s.publish = port(t), port(t), port(t), port(t)
 	s.serve()
 	return s
 }

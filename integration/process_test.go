@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/freeport"
 )
 
 // patience is how long anything may take that is only waited for: long, because
@@ -39,12 +41,11 @@ func runDir(t *testing.T) string {
 // Caddy's without bind listens on all of them.
 func port(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", ":0")
+	p, free, err := freeport.Take()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, p, _ := net.SplitHostPort(l.Addr().String())
+	t.Cleanup(free)
 	return p
 }
 

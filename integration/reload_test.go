@@ -35,6 +35,7 @@ func faultServer(t *testing.T, c faults.Settings) (*faults.Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.Close)
 	if err := s.Start(c); err != nil {
 		t.Fatal(err)
 	}

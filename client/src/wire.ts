@@ -47,7 +47,7 @@ const websocket: Open = (url, hear, signal, token, say) =>
 	new Promise((resolve, reject) => {
 		const socket = new WebSocket(url.replace(/^http/, 'ws') + shown(token));
 		const end = () => {
-			socket.onmessage = socket.onclose = null;
+			socket.onmessage = socket.onclose = socket.onerror = null;
 			socket.close();
 		};
 		onAbort(signal, end);
@@ -61,6 +61,7 @@ const websocket: Open = (url, hear, signal, token, say) =>
 			}
 		};
 		// 1008: the request is wrong or denied, and will be.
+		socket.onerror = () => resolve(); // Node says no more
 		socket.onclose = (e) => (e.code === 1008 ? reject(trouble(403, e.reason)) : resolve());
 	});
 

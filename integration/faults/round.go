@@ -114,6 +114,7 @@ func (r *Round) Do(ctx context.Context) (verdicts []string, err error) {
 		for _, m := range r.server.Mistakes() {
 			r.wrong("%s", m)
 		}
+		r.server.Close()
 		verdicts = r.verdicts
 	}()
 	return nil, r.play(ctx)

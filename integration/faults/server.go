@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/freeport"
 )
 
 // patience is how long anything may take that is only waited for. It decides
@@ -32,31 +34,36 @@ type Server struct {
 	cmd         *exec.Cmd
 	ended       chan struct{}
 	out         *os.File
+	free        []func()
 }
 
 // Ports are the addresses of a round's sites.
 type Ports struct{ Plain, Held, TLS, Publish, Taken string }
 
-// NewServer finds ports for it.
+// NewServer finds ports for it, which are its own until Close.
 func NewServer(binary, dir string, env []string) (*Server, error) {
 	out, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{binary: binary, dir: dir, env: env, out: out}
-	var listeners []net.Listener
 	for _, p := range []*string{&s.Ports.Plain, &s.Ports.Held, &s.Ports.TLS, &s.Ports.Publish, &s.Ports.Taken} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, free, err := freeport.Take()
 		if err != nil {
+			s.Close()
 			return nil, err
 		}
-		listeners = append(listeners, l)
-		_, *p, _ = net.SplitHostPort(l.Addr().String())
-	}
-	for _, l := range listeners {
-		l.Close()
+		*p, s.free = port, append(s.free, free)
 	}
 	return s, nil
+}
+
+// Close gives back what NewServer took. The server has been stopped.
+func (s *Server) Close() {
+	for _, free := range s.free {
+		free()
+	}
+	s.out.Close()
 }
 
 // Settings are what a configuration says besides the sites.
