@@ -162,11 +162,13 @@ for (const transport of every) {
 }
 
 test('the best way is taken, and those that are barred are passed over at once', async () => {
-	const w = world({ websocket: 'down', sse: 'down' });
-	const p = page({}, 'a');
-	await w.pass(1e3);
-	assert.deepEqual([p.c.state, p.c.transport], ['open', 'stream']);
-	assert.deepEqual(w.log.map((a) => a.as), ['websocket', 'poll', 'sse', 'poll', 'stream']);
+	for (const websocket of ['down', 'error']) {
+		const w = world({ websocket, sse: 'down' });
+		const p = page({}, 'a');
+		await w.pass(1e3);
+		assert.deepEqual([p.c.state, p.c.transport], ['open', 'stream']);
+		assert.deepEqual(w.log.map((a) => a.as), ['websocket', 'poll', 'sse', 'poll', 'stream']);
+	}
 });
 
 test('where streams are held back, polls take over within seconds, and no event waits for it', async () => {

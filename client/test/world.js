@@ -238,6 +238,10 @@ class Socket {
 		if (fate === 'silent') return;
 		queueMicrotask(() => {
 			if (this.closed) return;
+			if (fate === 'error') {
+				this.onerror?.(new Event('error')); // all that Node says, before version 22
+				return;
+			}
 			if (fate !== 'ok' || world.denies(ask) || !ask.channels.length) {
 				this.onclose?.({ code: fate === 'denied' ? 1008 : 1006, reason: fate });
 				return;
