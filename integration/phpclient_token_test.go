@@ -38,7 +38,7 @@ func TestCometPHPMakesTokens(t *testing.T) {
 		yes, no         string
 	}{
 		{`['news'], []`, "default", "", time.Hour, "news", "new"},
-		{`['news', 'user-42-*'], ['user' => '42', 'ttl' => 60, 'hub' => 'shop']`, "shop", "42", time.Minute, "user-42-x", "user-43-x"},
+		{`['news', 'user-42-*'], ['user' => '42', 'ttl' => 60, 'hub' => 'shop', 'session' => 'one']`, "shop", "42", time.Minute, "user-42-x", "user-43-x"},
 		{`[7, 'Zoë/日本'], ['user' => 7, 'ttl' => 86400]`, "default", "7", 24 * time.Hour, "Zoë/日本", "8"},
 		{`['first' => 'a'], ['user' => "it's \"me\" <b>/\\"]`, "default", `it's "me" <b>/\`, time.Hour, "a", "first"},
 		{`array_fill(0, 400, 'channel'), []`, "default", "", time.Hour, "channel", "x"},
@@ -52,6 +52,9 @@ func TestCometPHPMakesTokens(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s, %s: %v: %s", c.call, ini, err, out)
 				continue
+			}
+			if c.hub == "shop" != (len(g.Who.Sessions) == 1 && g.Who.Sessions[0] == access.Digest("one")) {
+				t.Errorf("%s: sessions %q", c.call, g.Who.Sessions)
 			}
 			life := g.Who.Expires.Sub(g.Who.Granted)
 			if g.Who.User != c.user || g.Who.Granted.Before(before) || g.Who.Granted.After(after) || life > c.ttl || life <= c.ttl-time.Second ||
@@ -80,7 +83,7 @@ func TestCometPHPSaysWhyThereIsNoToken(t *testing.T) {
 		{"['a'], ['key' => 7]", "no key is given"},
 		{"['a'], ['key' => str_repeat('k', 31)]", "the key has 32 bytes or more; make one by: openssl rand -hex 32"},
 		{"['a'], 'x'", "the options are an array"},
-		{"['a'], ['users' => 1] + $key", "there is no option users; there are user, ttl, hub and key"},
+		{"['a'], ['users' => 1] + $key", "there is no option users; there are user, session, ttl, hub and key"},
 		{"'a', $key", "the channels are an array of 1 to 1000 names"},
 		{"[], $key", "the channels are an array of 1 to 1000 names"},
 		{"array_fill(0, 1001, 'a'), $key", "the channels are an array of 1 to 1000 names"},
@@ -96,6 +99,7 @@ func TestCometPHPSaysWhyThereIsNoToken(t *testing.T) {
 		{"['a'], ['user' => ''] + $key", "the user is UTF-8 of 1 to 255 bytes"},
 		{`['a'], ['user' => "\xff"] + $key`, "the user is UTF-8 of 1 to 255 bytes"},
 		{"['a'], ['user' => []] + $key", "the user is UTF-8 of 1 to 255 bytes"},
+		{"['a'], ['session' => 7] + $key", "the session is UTF-8 of 1 to 255 bytes"},
 		{"['a'], ['hub' => null] + $key", "the hub is UTF-8 of 1 to 64 bytes"},
 	}
 	script += "$key = ['key' => '" + tokenKey + "']; $all = [];\n"

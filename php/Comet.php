@@ -163,6 +163,8 @@ final class Comet
      * @param array $channels Names, where * stands for any characters. Give few: a cookie has 4096 bytes at most.
      * @param array $options
      *   user: string or int, who the visitor is, for presence and kicks. Default: nobody.
+     *   session: string, which of his sessions it is, for kicks: hash('sha256', session_id()), since the id itself is a secret.
+     *         Default: none.
      *   ttl:  int, seconds for which the token is good, 86400 at most. Default: 3600.
      *   hub:  string, the hub of the Caddyfile. Default: default, which is the one where none is declared.
      *   key:  string, 32 bytes or more. Default: COMET_TOKEN_KEY of the environment (or of the web server's parameters).
@@ -192,11 +194,11 @@ final class Comet
             throw new \RuntimeException('the options are an array');
         }
         foreach ($options as $name => $value) {
-            if (!\in_array($name, ['user', 'ttl', 'hub', 'key'], true)) {
-                throw new \RuntimeException("there is no option $name; there are user, ttl, hub and key");
+            if (!\in_array($name, ['user', 'session', 'ttl', 'hub', 'key'], true)) {
+                throw new \RuntimeException("there is no option $name; there are user, session, ttl, hub and key");
             }
         }
-        $options += ['user' => null, 'ttl' => 3600, 'hub' => 'default', 'key' => self::environment('COMET_TOKEN_KEY')];
+        $options += ['user' => null, 'session' => null, 'ttl' => 3600, 'hub' => 'default', 'key' => self::environment('COMET_TOKEN_KEY')];
         $key = \is_string($options['key']) ? \trim($options['key']) : '';
         if ($key === '') {
             throw new \RuntimeException('no key is given, and COMET_TOKEN_KEY is not set; for php-fpm it is a line of the pool: env[COMET_TOKEN_KEY] = …, as from: openssl rand -hex 32');
@@ -218,6 +220,9 @@ final class Comet
         $claims = ['aud' => self::word('the hub', $options['hub'], 64), 'exp' => (int) $now + $options['ttl'], 'channels' => $names];
         if ($options['user'] !== null) {
             $claims['sub'] = self::word('the user', \is_int($options['user']) ? (string) $options['user'] : $options['user'], 255);
+        }
+        if ($options['session'] !== null) {
+            $claims['sid'] = self::word('the session', $options['session'], 255);
         }
         // To the millisecond, for a kick may be between two that are made in one second. How json_encode() writes fractions is a
         // setting of PHP.

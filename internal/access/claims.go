@@ -18,6 +18,7 @@ import (
 // name and takes none twice.
 type claims struct {
 	Subject  json.RawMessage `json:"sub"`
+	Session  json.RawMessage `json:"sid"`
 	Audience json.RawMessage `json:"aud"`
 	Issued   json.RawMessage `json:"iat"`
 	Begins   json.RawMessage `json:"nbf"`
@@ -52,6 +53,10 @@ func readClaims(payload []byte, audience string, now time.Time) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
+	sessions, err := c.sessions()
+	if err != nil {
+		return Grant{}, err
+	}
 	var names []string
 	switch err := json.Unmarshal(c.Channels, &names); {
 	case c.Channels == nil || (err == nil && len(names) == 0):
@@ -63,7 +68,7 @@ func readClaims(payload []byte, audience string, now time.Time) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	return Grant{Who: &hub.Who{User: user, Granted: issued, Expires: expires}, Channels: patterns}, nil
+	return Grant{Who: &hub.Who{User: user, Sessions: sessions, Granted: issued, Expires: expires}, Channels: patterns}, nil
 }
 
 // meant reports whether the token is for somebody else.
@@ -145,6 +150,19 @@ func (c *claims) user() (string, error) {
 		return "", errors.New(`its sub, the user, is no string; write "sub": "42"`)
 	}
 	return *user, CheckVisitor(*user)
+}
+
+// sessions returns what the visitor's session is known by (OpenID Connect Front-Channel
+// Logout 1.0, section 3).
+func (c *claims) sessions() ([]string, error) {
+	if c.Session == nil {
+		return nil, nil
+	}
+	var session *string
+	if err := json.Unmarshal(c.Session, &session); err != nil || session == nil || *session == "" || len(*session) > maxVisitor {
+		return nil, fmt.Errorf(`its sid, the session, is no string of 1 to %d bytes; write "sid": "…", or leave it out`, maxVisitor)
+	}
+	return []string{Digest(*session)}, nil
 }
 
 // CheckVisitor reports why a visitor cannot have that name. "" is no name, and no mistake.

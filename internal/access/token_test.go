@@ -125,10 +125,20 @@ func TestATokenOfEveryAlgorithmGrants(t *testing.T) {
 		if w := g.Who; w.User != "42" || w.Granted.UnixMilli() != 1_760_000_000_123 || w.Expires.Unix() != 1_760_000_600 {
 			t.Errorf("%s: %+v", name, w)
 		}
+		if g.Who.Sessions != nil {
+			t.Errorf("%s: sessions %q", name, g.Who.Sessions)
+		}
 		allowed, denied := g.Narrow([]string{"news", "user-42-x", "user-43-x"})
 		if fmt.Sprint(allowed, denied) != "[news user-42-x] [user-43-x]" {
 			t.Errorf("%s: %v %v", name, allowed, denied)
 		}
+	}
+}
+
+func TestATokenMaySayWhichSession(t *testing.T) {
+	g, err := tokens(t, nil, secret).Read(sign(t, jose.HS256, secret, said(`sid:"the one"`)), "shop", now)
+	if err != nil || len(g.Who.Sessions) != 1 || g.Who.Sessions[0] != Digest("the one") {
+		t.Errorf("%+v %v", g.Who, err)
 	}
 }
 
@@ -206,6 +216,9 @@ func TestABadTokenIsRefusedInASentence(t *testing.T) {
 		{"long channel", hmac(`channels:["` + strings.Repeat("x", 256) + `"]`), "255 are the most"},
 		{"many channels", hmac("channels:[" + strings.Repeat(`"a",`, 1000) + `"b"]`), "1000 are the most; use patterns"},
 		{"numeric user", hmac("sub:42"), `its sub, the user, is no string; write "sub": "42"`},
+		{"numeric session", hmac("sid:42"), "its sid, the session, is no string of 1 to 255 bytes"},
+		{"empty session", hmac(`sid:""`), "its sid, the session, is no string"},
+		{"long session", hmac(`sid:"` + strings.Repeat("x", 256) + `"`), "its sid, the session, is no string"},
 		{"null user", hmac("sub:null"), "its sub, the user, is no string"},
 		{"long user", hmac(`sub:"` + strings.Repeat("x", 256) + `"`), "the user's name has 256 bytes, and 255 are the most"},
 		{"controls in the user", hmac(`sub:"a\u0000"`), "the user's name has the control character U+0000"},
