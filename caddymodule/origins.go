@@ -34,6 +34,7 @@ func (c *Comet) share(h http.Header, r *http.Request) {
 	if origin := r.Header.Get("Origin"); slices.Contains(c.Origins, origin) {
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Expose-Headers", "Comet-Denied, Retry-After")
 	}
 }
 

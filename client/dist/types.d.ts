@@ -54,6 +54,8 @@ export interface Options {
     jsonp?: boolean;
     /** The visitor's token, or a function that gets one: called first, and after the server refused the last. Default: none. */
     token?: string | (() => string | Promise<string>);
+    /** Shows the visitor's cookies to a server of another site, too. Default: false. */
+    credentials?: boolean;
     /** One connection for all tabs. Default: true. */
     share?: boolean;
     /** After how many seconds in which no tab was seen the connection rests; 0 for never. Default: 300. */

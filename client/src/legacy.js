@@ -35,7 +35,7 @@
 	}
 
 	// Asks by a request of the page's own site, or of one that lets it. Calls done(answer, status, seconds, denied).
-	function byRequest(url, token, done) {
+	function byRequest(url, options, token, done) {
 		var request = new XMLHttpRequest();
 		request.onreadystatechange = function () {
 			if (request.readyState !== 4) {
@@ -46,6 +46,9 @@
 			done(answer, request.status, +after || 0, answer && request.getResponseHeader('Comet-Denied'));
 		};
 		request.open('GET', url, true);
+		if (options.credentials) {
+			request.withCredentials = true;
+		}
 		if (token) {
 			request.setRequestHeader('Authorization', 'Bearer ' + token);
 		}
@@ -57,7 +60,7 @@
 	}
 
 	// Asks by a script of the server's.
-	function byScript(url, token, done) {
+	function byScript(url, _, token, done) {
 		var script = document.createElement('script'), name = 'comet_' + ++scripts, over = false;
 		function end(answer) {
 			if (!over) {
@@ -220,7 +223,7 @@
 				stop();
 				done(null, 0, 0);
 			}, 40000);
-			stop = (script ? byScript : byRequest)(address, typeof options.token === 'function' ? options.token() : options.token, done);
+			stop = (script ? byScript : byRequest)(address, options, typeof options.token === 'function' ? options.token() : options.token, done);
 			var abort = stop;
 			stop = function () {
 				clearTimeout(watch);

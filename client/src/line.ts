@@ -1,6 +1,6 @@
 import { Track, isCursor, least, reached } from './track.js';
 import type { Message, Position, StateChange, Transport } from './types.js';
-import { type Hear, type Trouble, asks, ladder, opens } from './wire.js';
+import { type Hear, type Pass, type Trouble, asks, ladder, opens } from './wire.js';
 
 /** How often a stream gives a sign of life, seconds. */
 const beat = 15;
@@ -15,6 +15,7 @@ export interface Settings {
 	transports?: Transport[];
 	jsonp?: boolean;
 	token?: string | (() => string | Promise<string>);
+	credentials?: boolean;
 }
 
 export interface Sink {
@@ -210,6 +211,10 @@ export class Line {
 		}
 	}
 
+	private get pass(): Pass {
+		return { token: this.token, credentials: this.settings.credentials ? 'include' : undefined };
+	}
+
 	private state(state: StateChange['state'], error?: Trouble) {
 		if (!this.over) {
 			this.sink.state({ state, transport: this.ways[this.way], error: error && error.text, status: (error && error.status) || undefined });
@@ -368,7 +373,7 @@ export class Line {
 		const { at } = this.track;
 		const names = [...at.keys()], fresh = names.filter((name) => !at.get(name));
 		if (fresh.length) {
-			await asks[way]!(this.url(fresh, ''), (m) => hear({ ...m, channels: fresh }), signal, this.token).catch((e) => {
+			await asks[way]!(this.url(fresh, ''), (m) => hear({ ...m, channels: fresh }), signal, this.pass).catch((e) => {
 				if (e.status !== 403 || fresh.length === names.length) {
 					throw e;
 				}
@@ -376,7 +381,7 @@ export class Line {
 			});
 		}
 		if (known && fresh.length < names.length) {
-			await asks[way]!(this.url(names, '&wait=' + seconds), hear, signal, this.token);
+			await asks[way]!(this.url(names, '&wait=' + seconds), hear, signal, this.pass);
 		}
 	}
 
@@ -416,7 +421,7 @@ export class Line {
 					await this.ask('poll', 0, (m) => this.hear(m), signal, false);
 				}
 				const since = this.url(names, '&beat=' + beat).replace('since=&', 'since=now&');
-				await open(since, heard, signal, this.token, (talk) => (this.talk = talk));
+				await open(since, heard, signal, this.pass, (talk) => (this.talk = talk));
 				return;
 			}
 			await this.ask(way, 0, heard, signal);

@@ -10,10 +10,17 @@ export interface Trouble {
 	text: string;
 }
 
+/** What a visitor shows. */
+export interface Pass {
+	token?: string;
+	/** His cookies, also to another site. */
+	credentials?: 'include';
+}
+
 export type Hear = (m: Message) => void;
 
 /** Opens a connection. It returns when the server or the network ended it, and throws a Trouble where that is known. */
-export type Open = (url: string, hear: Hear, signal: AbortSignal, token: string | undefined, say: (talk: (o: object) => void) => void) => Promise<void>;
+export type Open = (url: string, hear: Hear, signal: AbortSignal, pass: Pass, say: (talk: (o: object) => void) => void) => Promise<void>;
 
 const trouble = (status: number, text: string, after?: number): Trouble => ({ status, text, after });
 
@@ -43,9 +50,9 @@ function onAbort(signal: AbortSignal, f: () => void) {
 	signal.addEventListener('abort', f, { once: true });
 }
 
-const websocket: Open = (url, hear, signal, token, say) =>
+const websocket: Open = (url, hear, signal, pass, say) =>
 	new Promise((resolve, reject) => {
-		const socket = new WebSocket(url.replace(/^http/, 'ws') + shown(token));
+		const socket = new WebSocket(url.replace(/^http/, 'ws') + shown(pass.token));
 		const end = () => {
 			socket.onmessage = socket.onclose = socket.onerror = null;
 			socket.close();
@@ -65,9 +72,9 @@ const websocket: Open = (url, hear, signal, token, say) =>
 		socket.onclose = (e) => (e.code === 1008 ? reject(trouble(403, e.reason)) : resolve());
 	});
 
-const sse: Open = (url, hear, signal, token) =>
+const sse: Open = (url, hear, signal, pass) =>
 	new Promise((resolve, reject) => {
-		const source = new EventSource(url + '&as=sse&send=event' + shown(token));
+		const source = new EventSource(url + '&as=sse&send=event' + shown(pass.token), { withCredentials: !!pass.credentials });
 		const listen = (name: string, message: (e: MessageEvent) => Message) =>
 			source.addEventListener(name, (e) => {
 				try {
@@ -90,10 +97,16 @@ const sse: Open = (url, hear, signal, token) =>
 		};
 	});
 
-async function get(url: string, hear: Hear, signal: AbortSignal, token: string | undefined, type: string): Promise<Response> {
+async function get(url: string, hear: Hear, signal: AbortSignal, pass: Pass, type: string): Promise<Response> {
+	const { token, credentials } = pass;
 	let res;
 	try {
-		res = await fetch(url, { signal, cache: 'no-store', headers: token ? { Authorization: 'Bearer ' + token } : {} });
+		res = await fetch(url, {
+			signal,
+			cache: 'no-store',
+			credentials,
+			headers: token ? { Authorization: 'Bearer ' + token } : {},
+		});
 	} catch (e) {
 		throw trouble(0, String(e));
 	}
@@ -110,8 +123,8 @@ async function get(url: string, hear: Hear, signal: AbortSignal, token: string |
 	return res;
 }
 
-const stream: Open = async (url, hear, signal, token) => {
-	const reader = (await get(url + '&as=stream', hear, signal, token, 'text/plain')).body!.getReader();
+const stream: Open = async (url, hear, signal, pass) => {
+	const reader = (await get(url + '&as=stream', hear, signal, pass, 'text/plain')).body!.getReader();
 	const decoder = new TextDecoder();
 	let rest = '';
 	for (;;) {
@@ -130,7 +143,7 @@ const stream: Open = async (url, hear, signal, token) => {
 };
 
 /** One poll. */
-export type Ask = (url: string, hear: Hear, signal: AbortSignal, token: string | undefined) => Promise<void>;
+export type Ask = (url: string, hear: Hear, signal: AbortSignal, pass: Pass) => Promise<void>;
 
 function tell(answer: any, hear: Hear) {
 	const { cursor, gap, events } = check(answer) as any;
@@ -152,14 +165,14 @@ const before = (cursor: string) =>
 		.replace(/([1-9])(0*)$/, (_, digit, zeros) => digit - 1 + zeros.replace(/0/g, '9'))
 		.replace(/\.0(?=\d)/, '.');
 
-const poll: Ask = async (url, hear, signal, token) => {
-	const res = await get(url, hear, signal, token, 'application/json');
+const poll: Ask = async (url, hear, signal, pass) => {
+	const res = await get(url, hear, signal, pass, 'application/json');
 	tell(await res.json().catch(() => 0), hear);
 };
 
 let scripts = 0;
 
-const jsonp: Ask = (url, hear, signal, token) =>
+const jsonp: Ask = (url, hear, signal, pass) =>
 	new Promise((resolve, reject) => {
 		const script = document.createElement('script');
 		const name = 'comet_' + ++scripts;
@@ -183,7 +196,7 @@ const jsonp: Ask = (url, hear, signal, token) =>
 			end();
 			reject(trouble(0, 'the script cannot be had')); // nothing, where it has called
 		};
-		script.src = url + '&callback=' + name + shown(token);
+		script.src = url + '&callback=' + name + shown(pass.token);
 		document.head.append(script);
 	});
 

@@ -19,7 +19,7 @@ class Request {
 			Object.assign(this, { readyState: 4, status, responseText: text, headers });
 			this.onreadystatechange?.();
 		};
-		fetch(this.url, { signal: this.control.signal, headers: this.headed }).then(
+		fetch(this.url, { signal: this.control.signal, headers: this.headed, credentials: this.withCredentials ? 'include' : undefined }).then(
 			async (r) => end(r.status, await r.text(), r.headers),
 			() => end(0, ''),
 		);
@@ -178,4 +178,13 @@ test('what is denied is told once, and the others go on', async () => {
 	await w.pass(1000);
 	assert.deepEqual(denied, ['secret,1', 'other', 'other']);
 	assert.ok(w.log.length < 20, `${w.log.length} requests`);
+});
+
+test('cookies go to another site where that is wanted', async () => {
+	for (const credentials of [undefined, true]) {
+		const w = new World();
+		page({ credentials }, 'a');
+		await w.pass(30e3);
+		assert.ok(w.log.length > 1 && w.log.every((ask) => ask.credentials === (credentials ? 'include' : undefined)));
+	}
 });

@@ -447,3 +447,16 @@ test('sequences with more digits than a number has are told apart', async () => 
 	assert.deepEqual(p.data(), [...Array(30).keys()].slice(p.data()[0]));
 	assert.ok(p.data()[0] < 3);
 });
+
+for (const transport of ['websocket', 'sse', 'stream', 'poll']) {
+	test(`${transport}: cookies go to another site where that is wanted`, async () => {
+		for (const credentials of [undefined, true]) {
+			const w = world({ websocket: 'ok' });
+			const p = page({ transports: [transport], credentials }, 'a');
+			await w.pass(30e3);
+			assert.equal(p.c.state, 'open');
+			const want = credentials ? 'include' : undefined;
+			assert.ok(w.log.every((ask) => ask.as === 'websocket' || ask.credentials === want), JSON.stringify(w.log));
+		}
+	});
+}

@@ -41,8 +41,8 @@ export class World {
 		globalThis.document = undefined;
 		globalThis.fetch = (url, init) => world.fetch(url, init);
 		globalThis.EventSource = class extends Source {
-			constructor(url) {
-				super(world, url);
+			constructor(url, init) {
+				super(world, url, init);
 			}
 		};
 		globalThis.WebSocket = class extends Socket {
@@ -116,9 +116,10 @@ export class World {
 		return this.only !== undefined && bearer !== 'Bearer ' + this.only;
 	}
 
-	async fetch(url, { signal, headers }) {
+	async fetch(url, { signal, headers, credentials }) {
 		const as = url.includes('as=stream') ? 'stream' : 'poll';
 		const ask = this.asked(url, as);
+		if (credentials) ask.credentials = credentials;
 		if (headers?.Authorization) ask.bearer = headers.Authorization;
 		const fate = this.fate[as] ?? 'ok';
 		const aborted = new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
@@ -188,10 +189,11 @@ async function settle() {
 }
 
 class Source extends EventTarget {
-	constructor(world, url) {
+	constructor(world, url, init) {
 		super();
 		this.world = world;
 		const ask = world.asked(url, 'sse');
+		if (init?.withCredentials) ask.credentials = 'include';
 		const fate = world.fate.sse ?? 'ok';
 		if (fate === 'silent') return;
 		queueMicrotask(() => {
