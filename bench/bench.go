@@ -115,7 +115,8 @@ func (b *bench) site(c contender, name string) (site, error) {
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
 		return s, err
 	}
-	if _, ours := c.program.(comet); ours {
+	switch c.program.(type) {
+	case comet, tenants:
 		s.binary = b.path(strings.NewReplacer(",", "", " ", "-").Replace("caddy " + c.name))
 		if _, err := os.Stat(s.binary); err != nil {
 			if err := copyBinary(b.binary, s.binary); err != nil {

@@ -13,6 +13,7 @@ const (
 	pollsHTTP2   = "polls, HTTP/2"
 	sharedHTTP2  = "polls that share connections, HTTP/2"
 	steadyPace   = "steady pace"
+	besideAFoe   = "a hostile neighbour"
 	passThrough  = "pass-through"
 	stepDown     = "client library, stepping down"
 )
@@ -41,6 +42,6 @@ func (b *bench) cases() []benchCase {
 		all = append(all, benchCase{h.name, h.measure})
 	}
 	s, p := &steady{bench: b, name: steadyPace}, &passing{bench: b, name: passThrough}
-	l := &ladder{bench: b, name: stepDown}
-	return append(all, benchCase{s.name, s.measure}, benchCase{p.name, p.measure}, benchCase{l.name, l.measure})
+	n, l := &neighbour{bench: b, name: besideAFoe}, &ladder{bench: b, name: stepDown}
+	return append(all, benchCase{s.name, s.measure}, benchCase{n.name, n.measure}, benchCase{p.name, p.measure}, benchCase{l.name, l.measure})
 }

@@ -45,6 +45,8 @@ var figures = []figure{
 	{"event to last answer, polls", pollsPlain, lastAnswer, 0.85, ratioAtMost, anyOfOurs},
 	{"idle CPU, % of a core, polls", pollsPlain, cpuIdle, 0.1, valueAtMost, anyOfOurs},
 	{"idle CPU, % of a core, streams", streamsPlain, cpuIdle, 0.1, valueAtMost, anyOfOurs},
+	{"a hostile neighbour: POST to answer, 99th percentile, of that alone", besideAFoe, tailPost, 2, ratioAtMost, []string{besideAll}},
+	{"a hostile neighbour: touch to answer, 99th percentile, of that alone", besideAFoe, tailTouch, 2, ratioAtMost, []string{besideAll}},
 	{"pages passed through", passThrough, pageRate, 0.98, ratioAtLeast, []string{passers[1].name}},
 	{"growth over 100 events, polls", pollsPlain, growth, 1.05, valueAtMost, anyOfOurs},
 	{"growth over 100 events, streams", streamsPlain, growth, 1.05, valueAtMost, anyOfOurs},

@@ -87,6 +87,8 @@ type options struct {
 	// touched channels get perSecond events for paced in each of the blocks.
 	touched, perSecond int
 	paced              time.Duration
+	// stormed files are touched by a hostile neighbour, crowded visitors sent by him.
+	stormed, crowded int
 	// passes are how often each server passes pages through for passing.
 	passes  int
 	passing time.Duration
@@ -98,6 +100,7 @@ var whole = options{
 	connections: 15000, secure: 5000, http2: 2000, shared: 50,
 	lives: 5, blocks: 5, cycles: 4, settle: 3 * time.Second,
 	touched: 1000, perSecond: 1000, paced: 2 * time.Second,
+	stormed: 100_000, crowded: 600,
 	passes: 40, passing: 400 * time.Millisecond,
 }
 

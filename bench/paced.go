@@ -57,8 +57,13 @@ func (s *steady) files(to *site, shm string) error {
 	if err := os.Mkdir(to.touches, 0o755); err != nil {
 		return err
 	}
-	for channel := range s.touched {
-		if err := os.WriteFile(load.TouchFile(to.touches, channel), nil, 0o644); err != nil {
+	return touchable(to.touches, s.touched)
+}
+
+// touchable makes a file for each channel.
+func touchable(dir string, channels int) error {
+	for channel := range channels {
+		if err := os.WriteFile(load.TouchFile(dir, channel), nil, 0o644); err != nil {
 			return err
 		}
 	}

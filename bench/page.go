@@ -49,7 +49,7 @@ func disturbance(percent float64) string {
 
 // figures writes which of the figures are met, a column for each of ours.
 func (b *bench) figures(w *strings.Builder) {
-	names := slices.DeleteFunc(slices.Concat(anyOfOurs, []string{passers[1].name}), func(name string) bool {
+	names := slices.DeleteFunc(slices.Concat(anyOfOurs, []string{passers[1].name, besideAll}), func(name string) bool {
 		return !slices.ContainsFunc(figures, func(f figure) bool { return f.judge(&b.results, name) != "" })
 	})
 	if len(names) == 0 {

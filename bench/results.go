@@ -36,12 +36,16 @@ var (
 	pageRate    = metric{name: "pages a second"}
 	pageCPU     = metric{name: "server CPU per page, µs"}
 	firstEvent  = metric{name: "start to first event, ms"}
+	attacksRate = metric{name: "requests, touches and lines of the attack a second"}
+	// What a server does for whoever is there.
+	cpuMeanwhile = metric{name: "server CPU meanwhile, % of a core", mean: true}
 )
 
 // metrics are all of them, in the order of the tables.
 var metrics = []metric{
 	memoryHeld, memoryPoll, memoryAfter, memoryLong, growth, cpuIdle, cpuDelivery, cpuNext, cpuCycle, halfAnswer, lastAnswer,
 	halfTouch, tailTouch, cpuTouch, halfPost, tailPost, cpuPost, pageRate, pageCPU, firstEvent,
+	attacksRate, cpuMeanwhile,
 }
 
 // results has the samples of all cases.

@@ -39,7 +39,14 @@ func TestFiguresAreJudgedByTheirBound(t *testing.T) {
 	pages := r.begin(passThrough, "", withoutComet, []string{withoutComet, passers[1].name})
 	pages.add(pageRate, withoutComet, 1000)
 	pages.add(pageRate, passers[1].name, 990)
+	foe := r.begin(besideAFoe, "", alone, []string{alone, besideBurn, besideAll})
+	for i, name := range foe.names {
+		foe.add(tailPost, name, float64(i+1))
+	}
+	const foes = "a hostile neighbour: POST to answer, 99th percentile, of that alone"
 	for _, c := range []struct{ what, name, want string }{
+		{foes, besideAll, "3.00 missed"},
+		{foes, besideBurn, ""},
 		{"without a lease: memory of a poll, plain", parked, "0.25 met"},
 		{"with a lease: memory of a poll, plain", leased, "0.25 missed"},
 		{"with a lease: memory of a poll, plain", parked, ""},

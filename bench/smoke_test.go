@@ -27,6 +27,7 @@ var smoke = options{
 	only:        regexp.MustCompile(""),
 	connections: 200, secure: 50, http2: 50, shared: 1, lives: 1, blocks: 1, cycles: 1, settle: 100 * time.Millisecond,
 	touched: 50, perSecond: 200, paced: 300 * time.Millisecond,
+	stormed: 500, crowded: 20,
 	passes: 1, passing: 200 * time.Millisecond,
 }
 

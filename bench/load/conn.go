@@ -78,6 +78,19 @@ func dial(to netip.AddrPort, from netip.Addr) (socket, error) {
 	return socket(fd), nil
 }
 
+// dialUnix connects to a Unix socket.
+func dialUnix(path string) (socket, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		_ = unix.Close(fd)
+		return 0, os.NewSyscallError("connect", err)
+	}
+	return socket(fd), nil
+}
+
 func connect(fd int, to netip.AddrPort, from netip.Addr) error {
 	for _, option := range []struct{ level, name, value int }{
 		{unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1}, // a port is chosen by connect, by the whole four-tuple

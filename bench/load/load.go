@@ -18,7 +18,8 @@ import (
 
 // Target is the server that a load process talks to.
 type Target struct {
-	// Site and Publish are its addresses, host:port on loopback.
+	// Site and Publish are its addresses, host:port on loopback. Publish may be the
+	// path of a Unix socket.
 	Site, Publish string
 	// Dialect is the key of [dialects].
 	Dialect string

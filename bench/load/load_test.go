@@ -115,6 +115,43 @@ func TestWhatIsNoAnswerIsCounted(t *testing.T) {
 	}
 }
 
+// TestALateAnswerIsLateAndNotMissed: its channel's next event waits for it, and so does
+// what is due after that, whose times say so.
+func TestALateAnswerIsLateAndNotMissed(t *testing.T) {
+	const late = 100 * time.Millisecond
+	event := make(chan string, 100)
+	var first sync.Once
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			data, _ := io.ReadAll(r.Body)
+			event <- string(data)
+			return
+		}
+		select {
+		case data := <-event:
+			first.Do(func() { time.Sleep(late) })
+			fmt.Fprintf(w, `{"cursor":"a.1","events":[{"data":%s}]}`, data)
+		case <-r.Context().Done():
+		}
+	}))
+	defer server.Close()
+	l, address := new(Load), server.Listener.Addr().String()
+	if err := l.Aim(Target{Site: address, Publish: address, Dialect: "native", Channels: 1, Network: 202}, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close(Nothing{}, nil) }()
+	var r Report
+	if err := l.Open(1, &r); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Paced(Pace{PerSecond: 100, For: 5 * late}, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Bad() || r.Answers == 0 || r.Last < late {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // TestAnswersAreCutWhereTheyEnd in whatever parts they come.
 func TestAnswersAreCutWhereTheyEnd(t *testing.T) {
 	for name, c := range map[string]struct {

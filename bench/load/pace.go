@@ -61,17 +61,17 @@ type owed struct {
 	mark  []byte
 }
 
-// due lets all events happen whose time has come.
+// due lets all events happen whose time has come, unless the one before in the same
+// channel is not answered yet: then this one and all after it are late.
 func (p *paced) due(began, now time.Time) error {
 	step := p.pace.step()
 	for due := began.Add(time.Duration(p.done) * step); !due.After(now); due = due.Add(step) {
 		channel := p.done % len(p.owed)
-		p.done++
-		if p.owed[channel].since.IsZero() {
-			p.pending++
-		} else {
-			p.report.Missed++ // its channel's turn has come again
+		if !p.owed[channel].since.IsZero() {
+			return nil
 		}
+		p.done++
+		p.pending++
 		p.owed[channel] = owed{since: due}
 		if err := p.happen(channel, now); err != nil {
 			return err

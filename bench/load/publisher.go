@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,19 +34,37 @@ func (l *Load) publisher() (*publisher, error) {
 	if l.post != nil {
 		return l.post, nil
 	}
-	to, err := netip.ParseAddrPort(l.target.Publish)
+	s, err := l.target.dialPublish()
 	if err != nil {
-		return nil, err
-	}
-	s, err := dial(to, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
-	if err != nil {
-		return nil, fmt.Errorf("publishing at %s: %w", to, err)
+		return nil, fmt.Errorf("publishing at %s: %w", l.target.Publish, err)
 	}
 	if err := unix.SetNonblock(int(s), true); err != nil {
 		return nil, err
 	}
 	l.post = &publisher{conn: &conn{socket: s}}
 	return l.post, l.loop.add(int(s), publisherIndex)
+}
+
+// dialPublish connects to where events are posted.
+func (t Target) dialPublish() (socket, error) {
+	if t.publishesBySocket() {
+		return dialUnix(t.Publish)
+	}
+	to, err := netip.ParseAddrPort(t.Publish)
+	if err != nil {
+		return 0, err
+	}
+	return dial(to, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+}
+
+func (t Target) publishesBySocket() bool { return strings.HasPrefix(t.Publish, "/") }
+
+// publishHost is what a publisher calls the server.
+func (t Target) publishHost() string {
+	if t.publishesBySocket() {
+		return "localhost"
+	}
+	return t.Publish
 }
 
 // next sends the event that is first in the queue, unless one is on its way.
@@ -58,7 +77,7 @@ func (l *Load) next() {
 	p.queue = p.queue[1:]
 	data := event(first.seq)
 	l.out = fmt.Appendf(l.out[:0], "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		l.speaks.publish(first.channel), l.target.Publish, len(data), data)
+		l.speaks.publish(first.channel), l.target.publishHost(), len(data), data)
 	p.busy = true
 	if p.posting != nil {
 		p.posting(first.channel)
