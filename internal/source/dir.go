@@ -32,6 +32,10 @@ type dir struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	inbox  inbox
+	// notify tells of changes. A directory that owns it neither waits behind the
+	// changes of another one, nor loses its own to the queue that those fill.
+	notify     *notifier
+	ownsNotify bool // under Files.mu
 
 	// mu is held during a look. It is there for tests, which look by hand.
 	mu       sync.Mutex
@@ -41,6 +45,8 @@ type dir struct {
 	why      string
 	retry    time.Time // when to try inotify again
 	nextScan time.Time
+	rested   time.Time // when this look began, or went on after a rest
+	first    bool      // somebody waits for this look: it does not rest
 	links    map[string]struct{}
 	warned   warnings
 }
@@ -78,8 +84,10 @@ func (d *dir) look() time.Time {
 		w.kind.close()
 	}
 	now := d.files.now()
+	d.rested, d.first = time.Now(), false
 	views := make([]*view, len(ws))
 	for i, w := range ws {
+		d.first = d.first || !w.looked
 		views[i] = &view{d: d, w: w, now: now, wall: d.files.wall(now), first: !w.looked}
 		m.scan = m.scan || !w.looked
 	}
@@ -207,6 +215,9 @@ func (d *dir) shut() {
 	}
 	d.unfollow()
 	d.unfollowParent()
+	if d.notify != d.files.notify {
+		d.notify.close()
+	}
 	if c, ok := d.fs.(OSDir); ok {
 		c.Close()
 	}

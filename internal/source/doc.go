@@ -6,8 +6,9 @@
 // config reload (which touch was the last one, how far a log is read) belongs
 // to no config generation, and because inotify instances are scarce.
 //
-// It has one goroutine for inotify and one per directory, so that a hung
-// network file system holds up nobody but itself. A directory is looked at by
+// It has one goroutine per directory, so that a hung network file system holds up
+// nobody but itself, and an inotify instance for each of the first 32, so that a flood
+// in one is no delay in another. A directory is looked at by
 // name when inotify says so, and as a whole now and then; both ways end in the
 // same comparison with what was known before, so that polling needs no code of
 // its own.

@@ -498,7 +498,7 @@ func TestNamedFilesAloneAreLookedAt(t *testing.T) {
 	e.told("a.c", "+a")
 	must(0, e.mem.Remove("/d/a.c"))
 	e.told("a.c", "-a")
-	e.f.overflowed()
+	e.f.overflowed(nil)
 	e.later(0, "+b") // any name may be meant, so none is waited with
 	if e.f.Status()[0].Overflows != 1 {
 		t.Fatal("overflow not counted")

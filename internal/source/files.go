@@ -8,8 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/afero"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -17,8 +19,6 @@ const (
 	firstLook = 2 * time.Second
 	// lastLook is how long Remove and Close wait for one.
 	lastLook = 2 * time.Second
-	// overflowQuiet is the least time between two warnings of lost events.
-	overflowQuiet = time.Minute
 )
 
 // ErrClosed is what Add returns after Close.
@@ -42,6 +42,7 @@ type Config struct {
 	safety   time.Duration
 	maxFiles int
 	manual   bool // no goroutines: look by lookAll
+	inotify  func() (*fsnotify.Watcher, error)
 }
 
 // Files watches files for all hubs of the process.
@@ -54,17 +55,19 @@ type Files struct {
 	safety    time.Duration
 	maxFiles  int
 	manual    bool
+	inotify   func() (*fsnotify.Watcher, error)
 
 	log         atomic.Pointer[zap.Logger]
-	notify      notifier
+	notify      *notifier // for those that have none of their own
 	descriptors budget
 	limitOnce   sync.Once
 	overflows   atomic.Int64
 	overflowLog atomic.Int64 // Unix nanoseconds of the last warning
 
-	mu     sync.Mutex
-	closed bool
-	dirs   map[string]*dir
+	mu        sync.Mutex
+	closed    bool
+	dirs      map[string]*dir
+	instances int // of directories
 }
 
 // NewFiles makes a source that watches nothing yet. It opens nothing either:
@@ -101,8 +104,10 @@ func NewFiles(c Config) *Files {
 	}
 	f.SetLogger(c.Logger)
 	f.descriptors.left.Store(maxHeld)
-	f.notify.logger, f.notify.overflow = f.logger, f.overflowed
-	f.notify.dirs = map[string]map[*dir]struct{}{}
+	if f.inotify = c.inotify; f.inotify == nil {
+		f.inotify = fsnotify.NewWatcher
+	}
+	f.notify = f.newNotifier(func() { f.overflowed(nil) })
 	return f
 }
 
@@ -188,6 +193,12 @@ func (f *Files) newDir(path string) *dir {
 	d := &dir{files: f, path: path, base: filepath.Base(path), done: make(chan struct{})}
 	d.inbox.wake = make(chan struct{}, 1)
 	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.notify = f.notify
+	if f.instances < maxInstances {
+		d.notify, d.ownsNotify = f.newNotifier(func() { f.overflowed(d) }), true
+		d.notify.pace = rate.NewLimiter(newsPerSecond, newsAtOnce)
+		f.instances++
+	}
 	f.dirs[path] = d
 	return d
 }
@@ -229,6 +240,9 @@ func (f *Files) remove(key string, w Watch) *dir {
 			return nil
 		}
 		delete(f.dirs, w.Dir())
+		if d.ownsNotify {
+			f.instances--
+		}
 		return d
 	}
 	return nil
@@ -248,22 +262,6 @@ func (d *dir) stop(patience time.Duration) {
 	case <-d.done:
 	case <-late.C:
 		d.logger().Warn("file system does not answer; no longer waiting for it")
-	}
-}
-
-// overflowed is told that inotify lost events: then everything is looked at.
-func (f *Files) overflowed() {
-	f.overflows.Add(1)
-	now := f.now().UnixNano()
-	if last := f.overflowLog.Load(); now-last >= int64(overflowQuiet) && f.overflowLog.CompareAndSwap(last, now) {
-		f.logger().Warn("inotify queue overflowed; scanning all watched directories",
-			zap.Int64("overflows", f.overflows.Load()),
-			zap.String("command", "sysctl -w fs.inotify.max_queued_events=131072"))
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, d := range f.dirs {
-		d.inbox.post(func(m *mail) { m.lost = true })
 	}
 }
 

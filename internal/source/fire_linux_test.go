@@ -262,15 +262,18 @@ func (r *real) stalled(f func()) {
 		r.write(name, "")
 	}
 	before := r.f.overflows.Load()
-	n := &r.f.notify
-	n.mu.Lock() // holds the reader up
+	for _, d := range r.f.dirs {
+		d.notify.mu.Lock() // holds the reader up
+	}
 	// Those that follow an equal one are not queued. The reader has some thousands
 	// in its hands.
 	for i := range limit + 2*4096 {
 		touchFile(r.t, r.path([]string{"fill.1", "fill.2"}[i%2]))
 	}
 	f()
-	n.mu.Unlock()
+	for _, d := range r.f.dirs {
+		d.notify.mu.Unlock()
+	}
 	deadline := time.Now().Add(patience)
 	for r.f.overflows.Load() == before {
 		if time.Now().After(deadline) {
@@ -437,6 +440,7 @@ func TestNothingIsLostWhileInotifyHasNoRoom(t *testing.T) {
 		defer r.f.notify.ops.Unlock()
 		r.f.notify.closed = is
 	}
+	r.f.instances = maxInstances
 	full(true) // as good as a limit
 	told, touches := r.under("*.log", Lines), r.under("*.c", Touches)
 	w := &logger{t: t, path: r.path("a.log"), name: "a"}

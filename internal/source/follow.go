@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -40,7 +41,7 @@ func (d *dir) follow(now time.Time) {
 		return
 	}
 	d.setPaths(func(in *inbox) { in.path = path })
-	if err := d.files.notify.watch(path, d); err != nil {
+	if err := d.watch(path); err != nil {
 		d.setPaths(func(in *inbox) { in.path = "" })
 		d.why = fmt.Sprintf("inotify: %v", err)
 		if atLimit(err) {
@@ -53,9 +54,20 @@ func (d *dir) follow(now time.Time) {
 	d.mode, d.why = inotify, "local file system"
 }
 
+// watch has inotify tell us of what happens in path. Where there is no instance left
+// for us we share one.
+func (d *dir) watch(path string) error {
+	err := d.notify.watch(path, d)
+	if d.notify != d.files.notify && errors.Is(err, errNoInstance) {
+		d.notify = d.files.notify
+		err = d.notify.watch(path, d)
+	}
+	return err
+}
+
 func (d *dir) unfollow() {
 	if path := d.setPaths(func(in *inbox) { in.path = "" }).path; path != "" {
-		d.files.notify.unwatch(path, d)
+		d.notify.unwatch(path, d)
 	}
 }
 
@@ -74,10 +86,10 @@ func (d *dir) followParent() bool {
 	}
 	before := d.setPaths(func(in *inbox) { in.parent = parent }).parent
 	if before != "" && before != parent {
-		d.files.notify.unwatch(before, d)
+		d.notify.unwatch(before, d)
 	}
 	// Also when it is the same path: it may be another directory.
-	if err := d.files.notify.watch(parent, d); err != nil {
+	if err := d.watch(parent); err != nil {
 		d.setPaths(func(in *inbox) { in.parent = "" })
 		return false
 	}
@@ -86,7 +98,7 @@ func (d *dir) followParent() bool {
 
 func (d *dir) unfollowParent() {
 	if parent := d.setPaths(func(in *inbox) { in.parent = "" }).parent; parent != "" {
-		d.files.notify.unwatch(parent, d)
+		d.notify.unwatch(parent, d)
 	}
 }
 

@@ -220,6 +220,7 @@ func (l *lines) again(v *view) (next time.Time) {
 	todo := l.unfinished
 	l.unfinished = nil
 	for name := range todo {
+		v.d.rest()
 		v.look(l, name)
 	}
 	if len(l.unfinished) > 0 {

@@ -2,19 +2,37 @@ package source
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 )
 
-// notifier is the process's one inotify instance. It tells directories what
-// happened in them and never waits for one.
+const (
+	// maxInstances is how many directories have an inotify instance of their own, of
+	// the 128 that Linux gives a user. Those beyond share one.
+	maxInstances = 32
+	// newsPerSecond is how many of inotify's events are read for a directory that has
+	// an instance, and newsAtOnce how many after a pause. What is more the kernel
+	// merges, or drops: then everything is looked at, and whoever floods pays for it.
+	newsPerSecond, newsAtOnce = 50_000, 16_384
+	// overflowQuiet is the least time between two warnings of lost events.
+	overflowQuiet = time.Minute
+)
+
+// notifier is an inotify instance, of one directory or of several. It tells
+// directories what happened in them and never waits for one.
 type notifier struct {
 	logger   func() *zap.Logger
 	overflow func()
+	open     func() (*fsnotify.Watcher, error)
+	// pace bounds how fast it is read. It is nil where several directories share it.
+	pace *rate.Limiter
 
 	// ops orders changes of the watcher. It is not mu, because the reader needs
 	// mu: fsnotify can wait for its reader while it holds the lock that Add
@@ -28,6 +46,13 @@ type notifier struct {
 	dirs map[string]map[*dir]struct{} // by resolved path
 }
 
+// errNoInstance is for a notifier that the kernel gives no instance.
+var errNoInstance = errors.New("no instance")
+
+func (f *Files) newNotifier(overflow func()) *notifier {
+	return &notifier{logger: f.logger, overflow: overflow, open: f.inotify, dirs: map[string]map[*dir]struct{}{}}
+}
+
 // watch has d told of what happens in path, a path without symlinks (fsnotify
 // knows two paths of one directory by the first one only).
 func (n *notifier) watch(path string, d *dir) error {
@@ -37,9 +62,9 @@ func (n *notifier) watch(path string, d *dir) error {
 		return fsnotify.ErrClosed
 	}
 	if n.watcher == nil {
-		watcher, err := fsnotify.NewWatcher()
+		watcher, err := n.open()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errNoInstance, err)
 		}
 		n.watcher, n.done = watcher, make(chan struct{})
 		go n.read(watcher)
@@ -90,6 +115,11 @@ func (n *notifier) read(watcher *fsnotify.Watcher) {
 			if !ok {
 				return
 			}
+			if n.pace != nil {
+				if wait := n.pace.Reserve().Delay(); wait > time.Millisecond {
+					time.Sleep(wait) // for some fifty at a time
+				}
+			}
 			n.dispatch(event)
 		case err, ok := <-watcher.Errors:
 			switch {
@@ -130,6 +160,25 @@ func (n *notifier) close() {
 	if watcher != nil {
 		watcher.Close()
 		<-n.done
+	}
+}
+
+// overflowed is told that inotify lost events of a directory, or with nil of all that
+// share an instance: then everything in them is looked at.
+func (f *Files) overflowed(only *dir) {
+	f.overflows.Add(1)
+	now := f.now().UnixNano()
+	if last := f.overflowLog.Load(); now-last >= int64(overflowQuiet) && f.overflowLog.CompareAndSwap(last, now) {
+		f.logger().Warn("inotify queue overflowed; scanning the directories that it was for",
+			zap.Int64("overflows", f.overflows.Load()),
+			zap.String("command", "sysctl -w fs.inotify.max_queued_events=131072"))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.dirs {
+		if only == nil || only == d {
+			d.inbox.post(func(m *mail) { m.lost = true })
+		}
 	}
 }
 

@@ -462,10 +462,10 @@ func TestOverflowScansEverything(t *testing.T) {
 	r.add("*.c", Touches)
 	r.sink.take()
 	d := r.f.dirs[r.dir]
-	r.f.notify.unwatch(r.dir, d) // inotify says nothing from now on
+	d.notify.unwatch(r.dir, d) // inotify says nothing from now on
 	now := time.Now()
 	must(0, os.Chtimes(r.path("a.c"), now, now))
-	r.f.notify.overflow()
+	d.notify.overflow()
 	r.sink.waitFor(t, "+a")
 	r.logs.expect(t, 1, "queue overflowed")
 }
@@ -475,6 +475,7 @@ func TestInotifyLimitMeansPolling(t *testing.T) {
 	if !atLimit(&fs.PathError{Err: syscall.ENOSPC}) || !atLimit(fmt.Errorf("x: %w", syscall.EMFILE)) {
 		t.Fatal("limits not recognised")
 	}
+	r.f.instances = maxInstances
 	r.f.notify.closed = true // as good as a limit
 	r.add("*.c", Touches)
 	s := r.f.Status()[0]

@@ -39,6 +39,7 @@ func (d *dir) scan(views []*view, m mail) error {
 		if d.ctx.Err() != nil {
 			return nil
 		}
+		d.rest()
 		s, ok, err := d.stat(name)
 		switch {
 		case errors.Is(err, fs.ErrPermission):
@@ -64,6 +65,7 @@ func (d *dir) scan(views []*view, m mail) error {
 			}
 		})
 		for _, e := range entries {
+			d.rest()
 			_, named := m.set[e.name]
 			v.told = named || m.lost
 			d.show(v, e)
@@ -94,6 +96,7 @@ func (d *dir) lookAt(views []*view, names []string) {
 		}
 	}
 	for _, name := range names {
+		d.rest()
 		var s sight
 		var ok, seen bool
 		for _, v := range views {

@@ -102,6 +102,7 @@ func (t *touches) again(v *view) (next time.Time) {
 	})
 	for _, name := range due {
 		if !t.early[name].due.After(v.now) {
+			v.d.rest()
 			v.look(t, name)
 		}
 	}
