@@ -204,6 +204,8 @@ func stopAll(all []*running) {
 
 func (r *running) cpu() (time.Duration, error) { return cpu(r.server.pid()) }
 
+func (r *running) spent() (spent, error) { return spentBy(r.server.pid()) }
+
 // batch is how many connections are opened at once, so that no queue of
 // connections to accept runs over.
 const batch = 1500

@@ -19,10 +19,23 @@ import (
 // machine, whatever it counts with inside.
 const tick = 10 * time.Millisecond
 
+// spent is CPU time.
+type spent struct{ program, kernel time.Duration }
+
+func (s spent) all() time.Duration { return s.program + s.kernel }
+
+func (s spent) plus(o spent) spent { return spent{s.program + o.program, s.kernel + o.kernel} }
+
+func (s spent) minus(o spent) spent { return spent{s.program - o.program, s.kernel - o.kernel} }
+
 // cpu returns the CPU time that the processes have used.
 func cpu(pid int) (time.Duration, error) {
-	var sum time.Duration
-	err := eachProcess(pid, func(pid int) error {
+	s, err := spentBy(pid)
+	return s.all(), err
+}
+
+func spentBy(pid int) (sum spent, err error) {
+	err = eachProcess(pid, func(pid int) error {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
 			return err
@@ -30,12 +43,12 @@ func cpu(pid int) (time.Duration, error) {
 		// The name, in parentheses, may have spaces. utime and stime are the
 		// 14th and 15th field, the 12th and 13th after it.
 		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-		for _, field := range fields[11:13] {
-			ticks, err := strconv.ParseInt(field, 10, 64)
+		for i, t := range []*time.Duration{&sum.program, &sum.kernel} {
+			ticks, err := strconv.ParseInt(fields[11+i], 10, 64)
 			if err != nil {
 				return err
 			}
-			sum += time.Duration(ticks) * tick
+			*t += time.Duration(ticks) * tick
 		}
 		return nil
 	})

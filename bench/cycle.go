@@ -9,7 +9,7 @@ import (
 
 // usage is what a block of cycles took.
 type usage struct {
-	began, delivery time.Duration
+	began, delivery spent
 	last, half      []time.Duration
 }
 
@@ -18,7 +18,7 @@ type usage struct {
 func (h *holding) block(ctx context.Context, all []*running, block int) error {
 	uses := make(map[*running]*usage)
 	for _, r := range all {
-		began, err := r.cpu()
+		began, err := r.spent()
 		if err != nil {
 			return err
 		}
@@ -41,19 +41,20 @@ func (h *holding) block(ctx context.Context, all []*running, block int) error {
 
 // account adds a block's figures.
 func (h *holding) account(r *running, u *usage) error {
-	ended, err := r.cpu()
+	ended, err := r.spent()
 	if err != nil {
 		return err
 	}
 	each := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(h.cycles*r.open) }
-	whole := ended - u.began
+	whole := ended.minus(u.began)
 	if h.streams {
-		h.add(cpuDelivery, r.name, each(whole))
+		u.delivery = whole
 	} else {
-		h.add(cpuDelivery, r.name, each(u.delivery))
-		h.add(cpuNext, r.name, each(whole-u.delivery))
-		h.add(cpuCycle, r.name, each(whole))
+		h.add(cpuNext, r.name, each(whole.minus(u.delivery).all()))
+		h.add(cpuCycle, r.name, each(whole.all()))
 	}
+	h.add(cpuDelivery, r.name, each(u.delivery.all()))
+	h.add(cpuKernel, r.name, each(u.delivery.kernel))
 	for i := range u.last {
 		h.add(halfAnswer, r.name, u.half[i].Seconds()*1e3)
 		h.add(lastAnswer, r.name, u.last[i].Seconds()*1e3)
@@ -67,7 +68,7 @@ const linger = 100 * time.Millisecond
 // cycle publishes one event in each channel, waits until everybody has it, and
 // only then has everybody ask for the next one.
 func (h *holding) cycle(ctx context.Context, r *running, u *usage) error {
-	before, err := r.cpu()
+	before, err := r.spent()
 	if err != nil {
 		return err
 	}
@@ -79,12 +80,12 @@ func (h *holding) cycle(ctx context.Context, r *running, u *usage) error {
 	if err := pause(ctx, linger); err != nil {
 		return err
 	}
-	after, err := r.cpu()
+	after, err := r.spent()
 	if err != nil {
 		return err
 	}
 	if u != nil {
-		u.delivery += after - before
+		u.delivery = u.delivery.plus(after.minus(before))
 		u.half, u.last = append(u.half, report.Median), append(u.last, report.Last)
 	}
 	if h.streams {

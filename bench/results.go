@@ -23,6 +23,7 @@ var (
 	growth      = metric{name: "… after 100 events / after the first ones"}
 	cpuIdle     = metric{name: "CPU while nothing happens, % of a core", mean: true}
 	cpuDelivery = metric{name: "server CPU per delivery, µs"}
+	cpuKernel   = metric{name: "… of it in the kernel, µs"}
 	cpuNext     = metric{name: "server CPU per next poll, µs"}
 	cpuCycle    = metric{name: "server CPU per delivery and next poll, µs"}
 	halfAnswer  = metric{name: "event to median answer, ms"}
@@ -43,7 +44,7 @@ var (
 
 // metrics are all of them, in the order of the tables.
 var metrics = []metric{
-	memoryHeld, memoryPoll, memoryAfter, memoryLong, growth, cpuIdle, cpuDelivery, cpuNext, cpuCycle, halfAnswer, lastAnswer,
+	memoryHeld, memoryPoll, memoryAfter, memoryLong, growth, cpuIdle, cpuDelivery, cpuKernel, cpuNext, cpuCycle, halfAnswer, lastAnswer,
 	halfTouch, tailTouch, cpuTouch, halfPost, tailPost, cpuPost, pageRate, pageCPU, firstEvent,
 	attacksRate, cpuMeanwhile,
 }
