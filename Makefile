@@ -1,5 +1,5 @@
 # Two commands do everything on a Debian machine with Go: `make demo` and `make test`.
-.PHONY: build demo test check deps client fuzz soak bench
+.PHONY: build demo test check deps client docs fuzz soak bench
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
@@ -38,6 +38,10 @@ check:
 	GOOS=darwin go vet ./cmd/... ./caddymodule/... ./internal/...
 	GOOS=windows go vet ./cmd/... ./caddymodule/... ./internal/...
 	shellcheck integration/install.sh php-demo/run.sh .ci/run
+
+# The documentation as a site of plain files, in site/.
+docs:
+	go run ./docs/site
 
 # Every fuzz target for FUZZTIME each.
 fuzz:
