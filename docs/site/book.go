@@ -23,14 +23,11 @@ type book struct {
 	pages map[string]*page
 	// order has the pages that the site has, as they are read.
 	order []*page
-	// kept has places in the order for pages that are not written yet: list items
-	// in a comment of the contents.
-	kept map[string]bool
 }
 
 // readBook reads every Markdown file but those of other people.
 func readBook(fsys fs.FS) (*book, error) {
-	b := &book{fsys: fsys, pages: map[string]*page{}, kept: map[string]bool{}}
+	b := &book{fsys: fsys, pages: map[string]*page{}}
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -65,22 +62,19 @@ func readBook(fsys fs.FS) (*book, error) {
 // link. A heading above them is their section.
 func (b *book) arrange() error {
 	b.order = []*page{b.pages[front], b.pages[contents]}
+	for _, p := range b.order {
+		p.label = p.title
+	}
 	var missing []error
 	for _, e := range b.pages[contents].entries() {
 		target, _ := resolve(contents, e.destination)
 		p := b.pages[target]
 		switch {
-		case e.comment:
-			b.kept[target] = true
-			if p != nil {
-				p.section = e.section
-				b.order = append(b.order, p)
-			}
-		case p == nil:
-			missing = append(missing, fmt.Errorf("%s names %s, which is not there", contents, target))
-		default:
-			p.section = e.section
+		case p != nil:
+			p.label, p.section = e.label, e.section
 			b.order = append(b.order, p)
+		case !e.comment: // which keeps a place for a page that is not written yet
+			missing = append(missing, fmt.Errorf("%s names %s, which is not there", contents, target))
 		}
 	}
 	return errors.Join(missing...)

@@ -18,12 +18,14 @@ var markdown = goldmark.New(goldmark.WithExtensions(extension.GFM))
 
 // page is one Markdown file, named by its path from the top folder.
 type page struct {
-	name, title, section string
-	source               []byte
-	doc                  ast.Node
-	links                []*ast.Link
-	anchors              map[string]bool
-	headings             []heading
+	name, title string
+	// label and section are the page's in the order.
+	label, section string
+	source         []byte
+	doc            ast.Node
+	links          []*ast.Link
+	anchors        map[string]bool
+	headings       []heading
 	// html are the page's lines of HTML that are no comment.
 	html []string
 }
@@ -129,12 +131,12 @@ func raw(n ast.Node, source []byte) string {
 
 // entry is a line of the contents.
 type entry struct {
-	destination, section string
+	label, destination, section string
 	// comment says that the line stands in a comment: it keeps the page's place.
 	comment bool
 }
 
-var entryLine = regexp.MustCompile(`^- \[[^\]]+\]\(([^)]+)\)`)
+var entryLine = regexp.MustCompile(`^- \[([^\]]+)\]\(([^)]+)\)`)
 
 // entries are the page's list items that begin with a link, in comments, too.
 func (p *page) entries() (all []entry) {
@@ -146,7 +148,7 @@ func (p *page) entries() (all []entry) {
 		}
 		comment = comment || strings.HasPrefix(line, "<!--")
 		if m := entryLine.FindStringSubmatch(strings.TrimSpace(strings.TrimPrefix(line, "<!--"))); m != nil {
-			all = append(all, entry{m[1], section, comment})
+			all = append(all, entry{m[1], m[2], section, comment})
 		}
 		if strings.HasSuffix(line, "-->") {
 			comment = false

@@ -59,10 +59,10 @@ func (b *book) write(out afero.Fs) error {
 			"Sections": b.sections(p), "Style": b.link(p.name, "style.css", ""), "Front": b.link(p.name, front, ""),
 		}
 		if i > 0 {
-			data["Previous"] = item{Title: b.order[i-1].title, Link: b.link(p.name, b.order[i-1].name, "")}
+			data["Previous"] = item{Title: b.order[i-1].label, Link: b.link(p.name, b.order[i-1].name, "")}
 		}
 		if i < len(b.order)-1 {
-			data["Next"] = item{Title: b.order[i+1].title, Link: b.link(p.name, b.order[i+1].name, "")}
+			data["Next"] = item{Title: b.order[i+1].label, Link: b.link(p.name, b.order[i+1].name, "")}
 		}
 		var html bytes.Buffer
 		if err := pageTemplate.Execute(&html, data); err != nil {
@@ -81,7 +81,7 @@ func (b *book) sections(on *page) (all []section) {
 		if len(all) == 0 || all[len(all)-1].Title != p.section {
 			all = append(all, section{Title: p.section})
 		}
-		it := item{Title: p.title, Link: b.link(on.name, p.name, ""), Here: p == on}
+		it := item{Title: p.label, Link: b.link(on.name, p.name, ""), Here: p == on}
 		if it.Here {
 			it.Parts = p.headings
 		}
