@@ -22,11 +22,13 @@ func TestTheReferenceNamesAllThereIs(t *testing.T) {
 	}
 	reference := string(b)
 	for block, heading := range map[string]string{
-		":80 {\ncomet {\nzzzzzz 1\n}\n}":             "`comet`",
-		":80 {\ncomet {\ntoken {\nzzzzzz 1\n}\n}\n}": "`comet`",
-		"{\ncomet {\nzzzzzz 1\n}\n}":                 "The global option `comet`",
-		":80 {\ncomet_publish {\nzzzzzz 1\n}\n}":     "`comet_publish`",
-		":80 {\ncomet_backend {\nzzzzzz 1\n}\n}":     "`comet_backend`",
+		":80 {\ncomet {\nzzzzzz 1\n}\n}":                        "`comet`",
+		":80 {\ncomet {\ntoken {\nzzzzzz 1\n}\n}\n}":            "`comet`",
+		":80 {\ncomet {\nauthorize /a.php {\nzzzzzz 1\n}\n}\n}": "`comet`",
+		"{\ncomet {\npresence a {\nzzzzzz 1\n}\n}\n}":           "The global option `comet`",
+		"{\ncomet {\nzzzzzz 1\n}\n}":                            "The global option `comet`",
+		":80 {\ncomet_publish {\nzzzzzz 1\n}\n}":                "`comet_publish`",
+		":80 {\ncomet_backend {\nzzzzzz 1\n}\n}":                "`comet_backend`",
 	} {
 		// The error lists what there is.
 		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(block), nil)
@@ -39,6 +41,10 @@ func TestTheReferenceNamesAllThereIs(t *testing.T) {
 		for option := range strings.SplitSeq(known[1], ", ") {
 			if !regexp.MustCompile(`(?m)^\t+` + option + `\b`).MatchString(section) {
 				t.Errorf("%s: the syntax has no %s", heading, option)
+			}
+			row := regexp.MustCompile("(?m)^\\| (?:[^|]*[` ])?`" + option + `\b[^|]*\|(.*)\|(.*)\|$`).FindStringSubmatch(escapedBar.ReplaceAllString(section, ""))
+			if row == nil || strings.TrimSpace(row[1]) == "" || len(strings.TrimSpace(row[2])) < 20 {
+				t.Errorf("%s: no row says the default of %s and when to touch it: %q", heading, option, row)
 			}
 		}
 	}
@@ -64,6 +70,9 @@ func TestTheReferenceNamesAllThereIs(t *testing.T) {
 		named(regexp.MustCompile(`fqName: "(\w+)"`).FindStringSubmatch(d.String())[1])
 	}
 }
+
+// escapedBar is a bar that ends no cell.
+var escapedBar = regexp.MustCompile(`\\\|`)
 
 func errorText(err error) string {
 	if err == nil {
