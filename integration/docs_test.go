@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -81,6 +82,7 @@ func TestEveryDocumentedSnippetIsSound(t *testing.T) {
 		}
 		return string(out)
 	}
+	tests := sourceOf(t, "*_test.go")
 	for i, s := range snippets(t) {
 		t.Run(fmt.Sprintf("%s/%d-%s-%s", filepath.Base(s.page), i, s.language, s.name), func(t *testing.T) {
 			file := filepath.Join(dir, fmt.Sprintf("snippet%d", i))
@@ -101,8 +103,8 @@ func TestEveryDocumentedSnippetIsSound(t *testing.T) {
 					t.Error("this is no JSON")
 				}
 			case "js", "html", "http", "apache", "nginx", "conf", "go", "yaml":
-				// No program here reads it alone: a test runs it, by its name.
-				if s.name == "" {
+				// No program here reads it alone: a test runs it, by its name, or all requests.
+				if s.name == "" || s.language != "http" && !strings.Contains(tests, strconv.Quote(s.name)) {
 					t.Errorf("a snippet for %s needs a name, and a test that runs it", s.language)
 				}
 			default:
@@ -161,10 +163,11 @@ func TestTheDocumentedOriginMayListen(t *testing.T) {
 	}
 }
 
-// TestPromisesNameTestsThatExist: one whose test is gone is none.
-func TestPromisesNameTestsThatExist(t *testing.T) {
-	var tests strings.Builder
-	for _, pattern := range []string{"*_test.go", "../internal/*/*_test.go", "../caddymodule/*_test.go"} {
+// sourceOf is the text of these files.
+func sourceOf(t *testing.T, patterns ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range patterns {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -174,9 +177,15 @@ func TestPromisesNameTestsThatExist(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tests.Write(b)
+			all.Write(b)
 		}
 	}
+	return all.String()
+}
+
+// TestPromisesNameTestsThatExist: one whose test is gone is none.
+func TestPromisesNameTestsThatExist(t *testing.T) {
+	tests := sourceOf(t, "*_test.go", "../internal/*/*_test.go", "../caddymodule/*_test.go")
 	for _, file := range []string{"../docs/guarantees.md", "../docs/security.md"} {
 		page, err := os.ReadFile(file)
 		if err != nil {
@@ -187,7 +196,7 @@ func TestPromisesNameTestsThatExist(t *testing.T) {
 			t.Errorf("%s names none", file)
 		}
 		for _, m := range names {
-			if !strings.Contains(tests.String(), "func "+m[1]+"(") {
+			if !strings.Contains(tests, "func "+m[1]+"(") {
 				t.Errorf("%s: %s is no test", file, m[1])
 			}
 		}

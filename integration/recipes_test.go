@@ -2,10 +2,12 @@ package integration
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,6 +118,63 @@ func TestThePlainPHPRecipeWorks(t *testing.T) {
 	save("cake\nand more") // by the only worker
 	if got := <-answer; got != `["cake and more"]` {
 		t.Errorf("wait.php says %s", got)
+	}
+
+	// The page that asked every few seconds.
+	write(t, dir+"/www/orders.php", "<?php readfile('data/orders.txt');")
+	write(t, dir+"/www/orders.html", `<!DOCTYPE html><title>Orders</title><pre id="orders"></pre><script>
+async function load() { orders.textContent = await (await fetch('orders.php')).text(); }
+`+documented(t, "js-plain")+"</script>")
+	chromium := browser(t)
+	open(t, chromium, base+"/orders.html")
+	shows := func(text string) func() bool {
+		return func() bool { return script[string](t, chromium, "orders.textContent") == text }
+	}
+	until(t, "the orders to be shown", shows("tea\ncake and more\n"))
+	save("biscuits")
+	until(t, "the new one to be shown", shows("tea\ncake and more\nbiscuits\n"))
+}
+
+// TestThePageThatWaitsTakesAWorker: what docs/why.md says of PHP alone.
+func TestThePageThatWaitsTakesAWorker(t *testing.T) {
+	dir := runDir(t)
+	site(t, dir)
+	write(t, dir+"/www/wait.php", documented(t, "php-why-wait", "$i < 25", "$i < 1000", "sleep(1)", "usleep(10000)", "/tmp/news", dir+"/news"))
+	fpm(t, dir, 2)
+	listen, status := port(t), port(t)
+	caddy(t, dir, fmt.Sprintf(`{
+	auto_https off
+}
+http://127.0.0.1:%s {
+%s}
+http://127.0.0.1:%s {
+	root %s/www
+	php_fastcgi unix/%[4]s/status.sock {
+		try_files /status
+		split /status
+	}
+}
+`, listen, phpSite(dir), status, dir))
+	base := "http://127.0.0.1:" + listen
+	answers := make(chan string)
+	for range 2 {
+		go func() {
+			_, body := get(t, base+"/wait.php")
+			answers <- body
+		}()
+	}
+	until(t, "no worker to be left", func() bool {
+		_, body := get(t, "http://127.0.0.1:"+status+"/status")
+		return regexp.MustCompile(`(?m)^idle processes: +0$`).MatchString(body)
+	})
+	write(t, dir+"/news", "")
+	for range 2 {
+		if got := <-answers; got != "news" {
+			t.Errorf("a visitor is told %q", got)
+		}
+	}
+	if _, body := get(t, base+"/"); !strings.HasPrefix(body, "home ") {
+		t.Errorf("the site says %q", body)
 	}
 }
 
