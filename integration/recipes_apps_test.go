@@ -45,7 +45,7 @@ func TestTheWordPressRecipeWorks(t *testing.T) {
 	write(t, dir+"/www/do.php", `<?php
 require 'wp-load.php';
 require 'wp-content/mu-plugins/comet.php';
-$comment = (object) array('comment_ID' => '7', 'comment_post_ID' => '5', 'comment_approved' => $_GET['approved'] ?? '1');
+$comment = (object) array('comment_ID' => $_GET['id'] ?? '7', 'comment_post_ID' => '5', 'comment_approved' => $_GET['approved'] ?? '1');
 $post = (object) array('ID' => (int) ($_GET['post'] ?? 5));
 switch ($_GET['what']) {
 case 'comment': fire('wp_insert_comment', 7, $comment); break;
@@ -92,7 +92,7 @@ case 'heartbeat': echo json_encode(fire('heartbeat_settings', array('suspension'
 		query, want string
 		next        func() string
 	}{
-		{"what=comment&approved=0", "", nil},
+		{"what=comment&approved=0&id=6", "", nil},
 		{"what=comment", `{"post":5,"comment":7}`, comments},
 		{"what=approve", `{"post":5,"comment":7}`, comments},
 		{"what=post&post=99", "", nil},
@@ -146,7 +146,7 @@ namespace {
 	require 'ext/example/comet/event/listener.php';
 	$method = example\comet\event\listener::getSubscribedEvents()['core.submit_post_end'];
 	(new example\comet\event\listener)->$method(array('post_visibility' => (int) $_GET['visible'],
-		'data' => array('forum_id' => 3, 'topic_id' => '8', 'post_id' => '9')));
+		'data' => array('forum_id' => 3, 'topic_id' => '8', 'post_id' => 8 + $_GET['visible'])));
 }
 `
 
