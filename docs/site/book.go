@@ -102,6 +102,11 @@ func (b *book) check() error {
 				all = append(all, err)
 			}
 		}
+		for _, i := range p.images {
+			if _, err := fs.Stat(b.fsys, picture(name, i)); err != nil {
+				all = append(all, fmt.Errorf("%s: the picture %s is not there", name, i.Destination))
+			}
+		}
 		for _, line := range p.html {
 			all = append(all, fmt.Errorf("%s: HTML is not for these pages: %s", name, line))
 		}
@@ -129,6 +134,11 @@ func (b *book) leads(from string, l *ast.Link) error {
 		return fmt.Errorf("%s: the link %s should lead to a page or a file", from, l.Destination)
 	}
 	return nil
+}
+
+// picture is the file of a picture, which belongs to the project.
+func picture(from string, i *ast.Image) string {
+	return path.Join(path.Dir(from), string(i.Destination))
 }
 
 // resolve returns the file that a link of a page leads to, and the anchor in it;

@@ -24,6 +24,7 @@ type page struct {
 	source         []byte
 	doc            ast.Node
 	links          []*ast.Link
+	images         []*ast.Image
 	anchors        map[string]bool
 	headings       []heading
 	// html are the page's lines of HTML that are no comment.
@@ -48,6 +49,8 @@ func parse(name string, source []byte) *page {
 			p.heading(n)
 		case *ast.Link:
 			p.links = append(p.links, n)
+		case *ast.Image:
+			p.images = append(p.images, n)
 		case *ast.HTMLBlock, *ast.RawHTML:
 			line := strings.TrimSpace(raw(n, p.source))
 			if !strings.HasPrefix(line, "<!--") {

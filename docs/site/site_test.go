@@ -31,7 +31,8 @@ func sources(changes ...string) fstest.MapFS {
 		"README.md":         {Data: []byte("# Front\n\nSee [the contents](docs/README.md), [one](docs/one.md#a-part-of-it), [this](#below) and <https://example.com/>.\n\n## Below\n")},
 		"docs/README.md":    {Data: []byte("# Contents\n\n## First\n\n- [One](one.md): it.\n<!-- - [Later](later.md): it. -->\n\n## Second\n\n- [Two](deep/two.md): it.\n<!--\n- [Never](never.md): it.\n-->\n")},
 		"docs/one.md":       {Data: []byte("# One\n\n<!-- snippet: x -->\n```php\n<?php [no](link.md) # no heading\n```\n\n## A `part` of: *it*\n\n## Again\n\n## Again\n")},
-		"docs/deep/two.md":  {Data: []byte("# Two\n\n[again](../one.md#again-1), [a file](../../php/x.php), [front](../../README.md#below)\n\n| a | b |\n|---|---|\n| 1 | [`c`](../one.md) |\n")},
+		"docs/deep/two.md":  {Data: []byte("# Two\n\n[again](../one.md#again-1), [a file](../../php/x.php), [front](../../README.md#below) ![a picture](../img/x.png)\n\n| a | b |\n|---|---|\n| 1 | [`c`](../one.md) |\n")},
+		"docs/img/x.png":    {Data: []byte("PNG")},
 		"php/x.php":         {Data: []byte("<?php\n")},
 		"vendor/README.md":  {Data: []byte("no page of ours, but [its link](../php/x.php) counts\n")},
 		".git/HEAD.md":      {Data: []byte("[nowhere](nowhere.md)\n")},
@@ -62,6 +63,8 @@ func TestMistakesInTheBookAreTold(t *testing.T) {
 		"a place without a page":              {[]string{"docs/README.md", contents + "- [Three](three.md): it.\n"}, "docs/README.md names docs/three.md, which is not there"},
 		"two places for a page":               {[]string{"docs/README.md", contents + "- [One](one.md): it.\n"}, "docs/one.md is in the order of docs/README.md 2 times"},
 		"a page without a title":              {[]string{"docs/deep/two.md", "Two\n"}, "docs/deep/two.md has no title"},
+		"a picture that is missing":           {[]string{"docs/deep/two.md", "# Two\n\n![x](../img/y.png)\n"}, "docs/deep/two.md: the picture ../img/y.png is not there"},
+		"a picture of somebody else":          {[]string{"docs/deep/two.md", "# Two\n\n![x](https://example.com/img/y.png)\n"}, "the picture https://example.com/img/y.png is not there"},
 		"HTML that is no comment":             {[]string{"docs/deep/two.md", "# Two\n\n<script>alert(1)</script>\n"}, "HTML is not for these pages: <script>"},
 	} {
 		t.Run(promise, func(t *testing.T) {
@@ -136,12 +139,15 @@ func TestPagesFollowEachOther(t *testing.T) {
 	if err := b.write(out); err != nil {
 		t.Fatal(err)
 	}
+	if b, err := afero.ReadFile(out, "docs/img/x.png"); err != nil || string(b) != "PNG" {
+		t.Errorf("the picture is %q, %v", b, err)
+	}
 	for name, want := range map[string][]string{
 		"index.html":         {`rel="next" href="docs/index.html"`, `href="docs/one.html#a-part-of-it"`, `href="#below"`, `href="style.css"`, `id="below"`},
 		"docs/index.html":    {`rel="prev" href="../index.html"`, `rel="next" href="one.html"`},
 		"docs/one.html":      {`rel="next" href="later.html"`, `<h2>First</h2>`, `aria-current="page"`, `<a href="#again-1">Again</a>`},
 		"docs/later.html":    {`rel="prev" href="one.html"`, `rel="next" href="deep/two.html"`},
-		"docs/deep/two.html": {`rel="prev" href="../later.html"`, `href="../../files/php/x.php.txt"`, `href="../../style.css"`, `href="../../index.html#below"`},
+		"docs/deep/two.html": {`rel="prev" href="../later.html"`, `href="../../files/php/x.php.txt"`, `href="../../style.css"`, `href="../../index.html#below"`, `src="../img/x.png"`},
 	} {
 		text, err := afero.ReadFile(out, name)
 		if err != nil {

@@ -35,7 +35,7 @@ type item struct {
 }
 
 // write writes the site: pages at the place of their Markdown, and beside them
-// the files that they link to.
+// the files that they link to and show.
 func (b *book) write(out afero.Fs) error {
 	for i, p := range b.order {
 		var body bytes.Buffer
@@ -45,11 +45,16 @@ func (b *book) write(out afero.Fs) error {
 				continue
 			}
 			if b.place(target) < 0 {
-				if err := b.copyFile(out, target); err != nil {
+				if err := b.copyFile(out, target, copyName(target)); err != nil {
 					return err
 				}
 			}
 			l.Destination = []byte(b.link(p.name, target, anchor))
+		}
+		for _, i := range p.images {
+			if err := b.copyFile(out, picture(p.name, i), picture(p.name, i)); err != nil {
+				return err
+			}
 		}
 		if err := markdown.Renderer().Render(&body, p.source, p.doc); err != nil {
 			return err
@@ -132,12 +137,12 @@ func htmlName(name string) string {
 // browser would offer to store it.
 func copyName(name string) string { return "files/" + name + ".txt" }
 
-func (b *book) copyFile(out afero.Fs, name string) error {
+func (b *book) copyFile(out afero.Fs, name, as string) error {
 	content, err := fs.ReadFile(b.fsys, name)
 	if err != nil {
 		return err
 	}
-	return put(out, copyName(name), content)
+	return put(out, as, content)
 }
 
 func put(out afero.Fs, name string, content []byte) error {
