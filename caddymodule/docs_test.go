@@ -1,16 +1,19 @@
 package caddymodule
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
 	"github.com/caddy-comet/caddy-comet/internal/hold"
+	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
 
 // TestTheReferenceNamesAllThereIs: options, dialects, metrics, and the values of
@@ -68,6 +71,43 @@ func TestTheReferenceNamesAllThereIs(t *testing.T) {
 	}
 	for _, d := range descriptions(t) {
 		named(regexp.MustCompile(`fqName: "(\w+)"`).FindStringSubmatch(d.String())[1])
+	}
+}
+
+// TestTheReferenceHasTheTrueDefaults, for what has a number.
+func TestTheReferenceHasTheTrueDefaults(t *testing.T) {
+	b, err := os.ReadFile("../docs/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, global, _ := strings.Cut(string(b), "\n## The global option `comet`\n")
+	l := hub.DefaultLimits()
+	size := func(n int64) string { return strings.Replace(inBytes(n), ".0", "", 1) }
+	age := func(d time.Duration) string { return strings.TrimSuffix(d.String(), "0s") } // of whole minutes
+	for option, want := range map[string]string{
+		"history":         fmt.Sprintf("`%d %s %s`", l.HistoryCount, age(l.HistoryAge), size(l.HistoryBytes)),
+		"max_history":     "`" + size(l.TotalBytes) + "`",
+		"max_in_flight":   "`" + size(l.InFlightBytes) + "`",
+		"max_event":       "`" + size(int64(l.EventBytes)) + "`, or what fits",
+		"max_holds":       fmt.Sprintf("`%d`", l.Holds),
+		"max_channels":    fmt.Sprintf("`%d`", l.Channels),
+		"hold":            "`" + defaultHold.String() + "`",
+		"heartbeat":       "`" + defaultHeartbeat.String() + "`",
+		"grace":           "`" + defaultGrace.String() + "`",
+		"keep":            fmt.Sprintf("`%s %d`", age(defaultKeepAge), defaultKeepCount),
+		"ttl":             "`" + age(authorizeTTL) + "`",
+		"timeout":         "`" + authorizeTimeout.String() + "`",
+		"php_concurrency": fmt.Sprintf("`%d`", authorizeConcurrency),
+	} {
+		in := global
+		switch option {
+		case "keep", "ttl", "timeout", "php_concurrency":
+			in = string(b)
+		}
+		row := regexp.MustCompile("(?m)^\\| (?:… )?`" + option + "` \\| ([^|]*) \\|").FindStringSubmatch(in)
+		if row == nil || row[1] != want {
+			t.Errorf("the default of %s is %s, not %q", option, want, row)
+		}
 	}
 }
 
