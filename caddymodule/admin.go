@@ -22,6 +22,7 @@ func init() {
 //
 //	GET /comet/                     all hubs, and the file watches
 //	…   /comet/<hub>/…              as comet_publish serves it
+//	…   /comet/_doctor              see serveDoctor
 //
 // Whoever reaches the admin endpoint owns the server; PHP publishes through
 // comet_publish. Caddy itself checks Host and Origin here.
@@ -45,6 +46,10 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		if allow(w, r, http.MethodGet, http.MethodHead) {
 			writeJSON(w, http.StatusOK, currentStatus())
 		}
+		return nil
+	}
+	if name == doctorName {
+		serveDoctor(w, r, channels)
 		return nil
 	}
 	if unescaped, err := url.PathUnescape(name); err == nil {

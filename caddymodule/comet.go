@@ -242,6 +242,9 @@ func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 		return nil
 	}
 	c.app.awaitReady(r.Context())
+	if c.visit(w, r) {
+		return nil
+	}
 	begin := c.begin
 	if r.ProtoMajor > 1 { // else it is parked, most likely
 		begin = c.beginAside

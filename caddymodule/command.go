@@ -23,8 +23,8 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "comet",
-		Usage: "publish|tail|kick|status",
-		Short: "Publishes, follows channels and shows what is held, in the running server",
+		Usage: "publish|tail|kick|status|doctor",
+		Short: "Publishes, follows channels, shows what is held and checks the running server",
 		Long: `
 Talks to the running server over its admin endpoint, by default localhost:2019.
 If yours is elsewhere, name it with --address, or name the configuration with
@@ -98,7 +98,7 @@ Prints how many were held.`,
 		RunE:  caddycmd.WrapCommandFuncForCobra(runStatus),
 	}
 	status.Flags().Bool("json", false, "Print JSON")
-	cmd.AddCommand(publish, tail, kick, status)
+	cmd.AddCommand(publish, tail, kick, status, doctorCommand())
 	// Without these a misspelt command prints help and counts as a success.
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }

@@ -1,0 +1,121 @@
+package doctor
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Version says by which HTTP browsers come.
+func (o *Outside) Version() Finding {
+	h3 := ""
+	if strings.Contains(o.header.Get("Alt-Svc"), "h3") {
+		h3 = ", and are offered HTTP/3"
+	}
+	switch {
+	case o.URL.Scheme == "http":
+		return fine("http", "visitors get %s, as always without TLS: browsers open no more than six connections to a host (comet.js shares one between its tabs)", o.proto)
+	case strings.HasPrefix(o.proto, "HTTP/1"):
+		return oldHTTP.found("listen 443 ssl http2;   # in nginx; \"Protocols h2 http/1.1\" in Apache; in Caddy it is on unless protocols leaves h2 out", o.proto)
+	}
+	return fine("http", "visitors get %s%s", o.proto, h3)
+}
+
+// Seen says what PHP sees of a visitor, from how our request arrived.
+func (o *Outside) Seen(a *Arrival) []Finding {
+	site := o.site(a)
+	return append([]Finding{o.address(a, site), o.scheme(a, site)}, o.host(a))
+}
+
+// site is what PHP stands behind the line at which we arrived.
+func (o *Outside) site(a *Arrival) *Site {
+	if o.Setup == nil {
+		return nil
+	}
+	for i, s := range o.Setup.Sites {
+		if slices.Contains(s.Hubs, a.Hub) && (len(s.Hosts) == 0 || matches(s.Hosts, o.URL.Hostname())) {
+			return &o.Setup.Sites[i]
+		}
+	}
+	return nil
+}
+
+func (o *Outside) address(a *Arrival, site *Site) Finding {
+	name, behind := known(o.header)
+	behind = behind || a.ForwardedFor != ""
+	told := site != nil && strings.Contains(site.Env["REMOTE_ADDR"], "client_ip") || site != nil && site.Proxy
+	switch {
+	case behind && a.ForwardedFor == "":
+		return noForward.found("proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;   # in nginx; Apache's mod_proxy and most others do so by themselves", peerName(a)+" ("+name+")")
+	case behind && (a.Client == a.Peer || a.Client == ""):
+		return proxyIP.found(trust(a.Peer)+"\n"+tell(site), peerName(a))
+	case behind && !told && site != nil:
+		return proxyIP.found(tell(site), peerName(a))
+	case site == nil:
+		return unknown("address", "", "the server takes %s for the visitor; what PHP sees is not known, since no PHP stands behind this line", a.Client)
+	case site.Proxy:
+		return unknown("address", "RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1   # in Apache, by a2enmod remoteip", "the server takes %s for the visitor and tells %s so by X-Forwarded-For; whether PHP there sees it is not known", a.Client, strings.Join(site.Dial, " "))
+	case behind:
+		return fine("address", "PHP sees the visitor's address, %s, and not the proxy's", a.Client)
+	}
+	return fine("address", "PHP sees the visitor's address, %s", a.Client)
+}
+
+// peerName is the address of who connects, which a Unix socket has none of.
+func peerName(a *Arrival) string {
+	if a.Peer == "" || a.Peer == "@" {
+		return "the Unix socket"
+	}
+	return a.Peer
+}
+
+// trust is what has the server believe the proxy.
+func trust(peer string) string {
+	line := "trusted_proxies_unix"
+	if ip, err := netip.ParseAddr(peer); err == nil {
+		line = "trusted_proxies static " + ip.WithZone("").String()
+	}
+	return "servers { " + line + " }   # in the global options, for what follows after X-Forwarded-For to count"
+}
+
+// tell is what has PHP see the visitor.
+func tell(site *Site) string {
+	if site != nil && site.Proxy {
+		return "RemoteIPHeader X-Forwarded-For   # and RemoteIPInternalProxy with this server's address, in Apache (a2enmod remoteip)"
+	}
+	return "env REMOTE_ADDR {client_ip}   # in the block of php_fastcgi"
+}
+
+func (o *Outside) scheme(a *Arrival, site *Site) Finding {
+	outside := o.URL.Scheme
+	switch {
+	case outside == "http":
+		return fine("scheme", "visitors have http, and so does PHP")
+	case site == nil:
+		return unknown("scheme", "", "visitors have https; what PHP sees is not known, since no PHP stands behind this line")
+	case site.Proxy && (a.TLS || a.ForwardedProto == "https"):
+		return unknown("scheme", "SetEnvIf X-Forwarded-Proto https HTTPS=on   # in Apache, by a2enmod setenvif", "visitors have https, and the server behind is told so by X-Forwarded-Proto; whether PHP there sees it is not known")
+	case a.TLS || site.Env["HTTPS"] != "" && a.ForwardedProto == "https":
+		return fine("scheme", "visitors have https, and so does PHP")
+	case a.ForwardedProto != "https":
+		return plainPHP.found("proxy_set_header X-Forwarded-Proto $scheme;   # in nginx; in Apache: RequestHeader set X-Forwarded-Proto https\n" + tellScheme)
+	}
+	return plainPHP.found(tellScheme)
+}
+
+const tellScheme = "map {header.X-Forwarded-Proto} {https} {\n\thttps on\n\tdefault \"\"\n}   # in the site's block of the Caddyfile, and \"env HTTPS {https}\" in that of php_fastcgi"
+
+func (o *Outside) host(a *Arrival) Finding {
+	if name := bareHost(a.Host); !strings.EqualFold(name, o.URL.Hostname()) {
+		return otherHost.found("proxy_set_header Host $http_host;   # in nginx; in Apache: ProxyPreserveHost On", a.Host, o.URL.Host)
+	}
+	return fine("host", "PHP sees the host %s, as visitors have it", a.Host)
+}
+
+func bareHost(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
