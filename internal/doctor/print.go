@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/fatih/color"
 )
@@ -69,7 +70,7 @@ func paint(text string, colours bool, attribute color.Attribute) string {
 // have sent.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if !unicode.IsGraphic(r) {
 			return -1
 		}
 		return r
