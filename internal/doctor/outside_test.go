@@ -66,6 +66,7 @@ func TestWhatPHPSeesIsToldFromTheArrival(t *testing.T) {
 	trusted.Client = "203.0.113.9"
 	silent.ForwardedFor, silent.ForwardedProto = "", ""
 	renamed.Host = "backend:8080"
+	near := Arrival{Hub: "h", Peer: "127.0.0.1", Client: "127.0.0.1", ForwardedFor: "127.0.0.1", Host: "example.com"}
 	socket := behind
 	socket.Peer, socket.Client = "@", ""
 	for _, c := range []struct {
@@ -76,20 +77,24 @@ func TestWhatPHPSeesIsToldFromTheArrival(t *testing.T) {
 		verdict Verdict
 		seen    string
 		cure    string
+		told    *Arrival
 	}{
-		{"direct", direct, &fpm, "Caddy", OK, "the visitor's address, 203.0.113.9", ""},
-		{"direct", direct, &fpm, "Caddy", OK, "visitors have https, and so does PHP", ""},
-		{"a proxy that is not believed", behind, &fpm, "nginx", Warn, "PHP sees the address 10.0.0.1 for every visitor", "trusted_proxies static 10.0.0.1 }"},
-		{"a proxy that is not believed", behind, &fpm, "nginx", Warn, "PHP sees http, and visitors have https", "env HTTPS {https}"},
-		{"a socket that is not believed", socket, &fpm, "nginx", Warn, "PHP sees the address the Unix socket", "trusted_proxies_unix"},
-		{"a proxy that is believed, and PHP not told", trusted, &fpm, "nginx", Warn, "PHP sees the address 10.0.0.1", "env REMOTE_ADDR {client_ip}"},
-		{"a proxy that is believed, and PHP told", trusted, &told, "nginx", OK, "203.0.113.9, and not the proxy's", ""},
-		{"a proxy that is believed, and PHP told", trusted, &told, "nginx", OK, "visitors have https, and so does PHP", ""},
-		{"a proxy that says nothing", silent, &told, "nginx", Warn, "the proxy at 10.0.0.1 (nginx) does not say who", "X-Forwarded-For"},
-		{"a proxy that says nothing", silent, &told, "nginx", Warn, "PHP sees http", "X-Forwarded-Proto $scheme"},
-		{"Apache behind", direct, &apache, "Caddy", Unknown, "whether PHP there sees it is not known", "RemoteIPHeader"},
-		{"nothing behind", direct, nil, "Caddy", Unknown, "no PHP stands behind", ""},
-		{"another name", renamed, &fpm, "nginx", Warn, "PHP sees the host backend:8080, and visitors have example.com", "proxy_set_header Host"},
+		{"direct", direct, &fpm, "Caddy", OK, "the visitor's address, 203.0.113.9", "", nil},
+		{"direct", direct, &fpm, "Caddy", OK, "visitors have https, and so does PHP", "", nil},
+		{"a proxy that is not believed", behind, &fpm, "nginx", Warn, "PHP sees the address 10.0.0.1 for every visitor", "trusted_proxies static 10.0.0.1 }", nil},
+		{"a proxy that is not believed", behind, &fpm, "nginx", Warn, "PHP sees http, and visitors have https", "env HTTPS {https}", nil},
+		{"a socket that is not believed", socket, &fpm, "nginx", Warn, "PHP sees the address the Unix socket", "trusted_proxies_unix", nil},
+		{"a proxy that is believed, and PHP not told", trusted, &fpm, "nginx", Warn, "PHP sees the address 10.0.0.1", "env REMOTE_ADDR {client_ip}", nil},
+		{"a proxy that is believed, and PHP told", trusted, &told, "nginx", OK, "203.0.113.9, and not the proxy's", "", nil},
+		{"a proxy that is believed, and PHP told", trusted, &told, "nginx", OK, "visitors have https, and so does PHP", "", nil},
+		{"a proxy that says nothing", silent, &told, "nginx", Warn, "the proxy at 10.0.0.1 (nginx) does not say who", "X-Forwarded-For", nil},
+		{"a proxy that says nothing", silent, &told, "nginx", Warn, "PHP sees http", "X-Forwarded-Proto $scheme", nil},
+		{"Apache behind", direct, &apache, "Caddy", Unknown, "whether PHP there sees it is not known", "RemoteIPHeader", nil},
+		{"nothing behind", direct, nil, "Caddy", Unknown, "no PHP stands behind", "", nil},
+		{"another name", renamed, &fpm, "nginx", Warn, "PHP sees the host backend:8080, and visitors have example.com", "proxy_set_header Host", nil},
+		{"the proxy's own address, which it adds", near, &told, "nginx", OK, "127.0.0.1, and not the proxy's", "", &Arrival{Client: somewhere, ForwardedFor: somewhere + ", 127.0.0.1"}},
+		{"the proxy's own address, which it does not believe", near, &told, "nginx", Warn, "PHP sees the address 127.0.0.1", "trusted_proxies static 127.0.0.1", &Arrival{Client: "127.0.0.1", ForwardedFor: somewhere + ", 127.0.0.1"}},
+		{"the proxy's own address, and nothing else", near, &told, "nginx", Unknown, "have the same address, 127.0.0.1", "from another machine", &Arrival{Client: "127.0.0.1", ForwardedFor: "127.0.0.1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			setup := new(Setup)
@@ -97,7 +102,7 @@ func TestWhatPHPSeesIsToldFromTheArrival(t *testing.T) {
 				setup.Sites = []Site{*c.site}
 			}
 			o := &Outside{URL: &url.URL{Scheme: "https", Host: "example.com"}, Setup: setup, header: http.Header{"Server": {c.server}}}
-			finds(t, o.Seen(&c.arrival), c.verdict, c.seen, c.cure)
+			finds(t, o.Seen(&c.arrival, c.told), c.verdict, c.seen, c.cure)
 		})
 	}
 }

@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"context"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,10 +24,35 @@ func (o *Outside) Version() Finding {
 	return fine("http", "visitors get %s%s", o.proto, h3)
 }
 
-// Seen says what PHP sees of a visitor, from how our request arrived.
-func (o *Outside) Seen(a *Arrival) []Finding {
+// Seen says what PHP sees of a visitor, from how our request arrived, and how one that
+// says to be from [somewhere].
+func (o *Outside) Seen(a, told *Arrival) []Finding {
 	site := o.site(a)
-	return append([]Finding{o.address(a, site), o.scheme(a, site)}, o.host(a))
+	return []Finding{o.address(a, told, site), o.scheme(a, site), o.host(a)}
+}
+
+// somewhere is an address that nobody has (RFC 5737), by which it shows whether the
+// server believes who connects to it.
+const somewhere = "192.0.2.1"
+
+// pretend asks as if a proxy before us had passed it on for [somewhere].
+func (o *Outside) pretend() *Arrival {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	as := *o
+	as.Header = o.Header.Clone()
+	if as.Header == nil {
+		as.Header = make(http.Header)
+	}
+	as.Header.Set("X-Forwarded-For", somewhere)
+	before := len(o.arrivals())
+	if _, err := as.get(ctx, "wait=0"); err != nil {
+		return nil
+	}
+	if arrivals := o.arrivals(); len(arrivals) > before {
+		return &arrivals[len(arrivals)-1]
+	}
+	return nil
 }
 
 // site is what PHP stands behind the line at which we arrived.
@@ -41,16 +68,19 @@ func (o *Outside) site(a *Arrival) *Site {
 	return nil
 }
 
-func (o *Outside) address(a *Arrival, site *Site) Finding {
+func (o *Outside) address(a, told *Arrival, site *Site) Finding {
 	name, behind := known(o.header)
 	behind = behind || a.ForwardedFor != ""
-	told := site != nil && strings.Contains(site.Env["REMOTE_ADDR"], "client_ip") || site != nil && site.Proxy
+	believed := a.Client != "" && a.Client != a.Peer || told != nil && told.Client == somewhere
+	given := site != nil && strings.Contains(site.Env["REMOTE_ADDR"], "client_ip") || site != nil && site.Proxy
 	switch {
 	case behind && a.ForwardedFor == "":
 		return noForward.found("proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;   # in nginx; Apache's mod_proxy and most others do so by themselves", peerName(a)+" ("+name+")")
-	case behind && (a.Client == a.Peer || a.Client == ""):
+	case behind && !believed && a.ForwardedFor == a.Peer && told != nil && told.ForwardedFor == a.Peer:
+		return unknown("address", "caddy-comet comet doctor "+o.shown()+"   # from another machine", "the proxy and the visitor have the same address, %s, so whom PHP sees is not known", a.Peer)
+	case behind && !believed:
 		return proxyIP.found(trust(a.Peer)+"\n"+tell(site), peerName(a))
-	case behind && !told && site != nil:
+	case behind && !given && site != nil:
 		return proxyIP.found(tell(site), peerName(a))
 	case site == nil:
 		return unknown("address", "", "the server takes %s for the visitor; what PHP sees is not known, since no PHP stands behind this line", a.Client)

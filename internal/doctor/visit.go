@@ -39,7 +39,7 @@ func (o *Outside) Visit() (found []Finding) {
 	wg.Wait()
 	found = append(found, silence)
 	if arrival != nil {
-		found = append(found, o.Seen(arrival)...)
+		found = append(found, o.Seen(arrival, o.pretend())...)
 	} else {
 		found = append(found, unknown("address", fmt.Sprintf("sudo caddy-comet comet doctor %s   # on the server itself", o.shown()), "what PHP sees of a visitor is not known without the admin endpoint"))
 	}
