@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,7 +53,26 @@ func TestTheDoctorVisitsTheSite(t *testing.T) {
 			finds(t, r, "streaming", doctor.OK, "one by one", "")
 			finds(t, r, "silence", doctor.Unknown, "nothing cuts a request that is silent for 1s", "--wait 35s")
 			finds(t, r, "host", doctor.OK, s.site, "")
+			if strings.Contains(line, "/comet/*") {
+				finds(t, r, "websocket", doctor.OK, "comes through", "")
+			}
 		})
+	}
+}
+
+// TestTheDoctorIsContent where there is nothing to do, and says so by its exit code.
+func TestTheDoctorIsContent(t *testing.T) {
+	s := newServer(t)
+	_, port, _ := net.SplitHostPort(s.publish)
+	s.reload("comet {\nmax_holds 100\n}", "http://SITE {\nbind 127.0.0.1\ncomet /comet/*\n}\nhttp://PUBLISH, http://localhost:"+port+" {\nbind 127.0.0.1\ncomet_publish\n}")
+	r, code := diagnosis(t, "--address", "unix/"+s.dir+"/admin.sock", "http://"+s.site)
+	if code != 0 {
+		t.Errorf("the exit code is %d: %+v", code, r.Findings)
+	}
+	for _, f := range r.Findings {
+		if f.Verdict != doctor.OK && f.Verdict != doctor.Unknown || f.Page != "" {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

@@ -123,6 +123,7 @@ func (c *Comet) arrival(r *http.Request) doctor.Arrival {
 		Hub: c.use.hub.name, Dialect: c.Dialect, Peer: r.RemoteAddr, TLS: r.TLS != nil, Proto: r.Proto, Host: r.Host,
 		ForwardedFor:   strings.Join(r.Header.Values("X-Forwarded-For"), ", "),
 		ForwardedProto: r.Header.Get("X-Forwarded-Proto"), Via: strings.Join(r.Header.Values("Via"), ", "),
+		Upgrade: r.Header.Get("Upgrade"),
 	}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		a.Peer = host

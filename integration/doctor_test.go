@@ -214,6 +214,8 @@ http://127.0.0.1:%[2]s {
 		{"as it should be", says, "address", "ok", "127.0.0.1, and not the proxy's", ""},
 		{"one that collects", says + "proxy_buffering on;\nproxy_ignore_headers X-Accel-Buffering;", "streaming", "fail", "events are held back on the way by nginx: of 5 events 200 ms apart, none came", "proxy_buffering off;"},
 		{"one that cuts", says + "proxy_read_timeout 1s;", "silence", "fail", "a silent request was cut after", "proxy_read_timeout 5m;"},
+		{"one that knows no WebSockets", says, "websocket", "warn", "WebSockets do not come through by nginx", "proxy_set_header Upgrade $http_upgrade;"},
+		{"one that knows WebSockets", says + "proxy_http_version 1.1;\n" + documented(t, "nginx-websocket"), "websocket", "ok", "comes through", ""},
 		{"one that names nobody", "proxy_set_header Host $http_host;", "address", "warn", "does not say who the visitor is", "X-Forwarded-For"},
 		{"one that asks by its own name", "proxy_set_header X-Forwarded-For $remote_addr;\nproxy_set_header Host backend.example;", "reach", "fail", "by something else than a comet line", ""},
 		{"one whose server is gone", "proxy_pass http://127.0.0.1:9;", "reach", "fail", "502 Bad Gateway: the proxy there does not reach", "nginx"},
@@ -224,7 +226,7 @@ http://127.0.0.1:%[2]s {
 			if strings.HasPrefix(c.lines, "proxy_pass") {
 				text = "location / {\n" + c.lines + "\n}\n"
 			}
-			nginx(t, dir, through, "", text)
+			nginx(t, dir, through, documented(t, "nginx-map"), text)
 			d := doctor(t, nil, dir, "--wait", "3s", "http://127.0.0.1:"+through)
 			d.has(t, c.check, c.verdict, c.seen, c.cure)
 		})

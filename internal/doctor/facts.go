@@ -57,6 +57,8 @@ type Arrival struct {
 	ForwardedFor   string `json:"forwarded_for,omitempty"`
 	ForwardedProto string `json:"forwarded_proto,omitempty"`
 	Via            string `json:"via,omitempty"`
+	// Upgrade is the protocol that the request wants to go over to.
+	Upgrade string `json:"upgrade,omitempty"`
 }
 
 // Setup is what the running configuration has of ours, and of what stands behind.

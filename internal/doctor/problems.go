@@ -56,6 +56,7 @@ var (
 	heldBack  = problem{"streaming", Fail, "events-arrive-all-at-once", "events are held back on the way%s: of 5 events 200 ms apart, %s"}
 	late      = problem{"streaming", Warn, "events-arrive-late", "an event took %s on the way, though another took only %s"}
 	oldHTTP   = problem{"http", Warn, "six-connections-to-a-host", "browsers get %s, and open no more than six connections to a host"}
+	noUpgrade = problem{"websocket", Warn, "websockets-do-not-come-through", "WebSockets do not come through%s: the request arrives without its Upgrade"}
 	cut       = problem{"silence", Fail, "a-proxy-cuts-silent-requests", "a silent request was cut after %s (%s), and polls are silent for up to %s"}
 	proxyIP   = problem{"address", Warn, "php-sees-the-address-of-the-proxy", "PHP sees the address %s for every visitor, which is the proxy's"}
 	noForward = problem{"address", Warn, "the-proxy-does-not-say-who-the-visitor-is", "the proxy at %s does not say who the visitor is (no X-Forwarded-For)"}
@@ -74,6 +75,6 @@ var problems = []*problem{
 	&noDirectory, &cannotWrite, &cannotRead, &privateTmp, &polled, &watchError, &unseen, &cannotTouch,
 	&fewFiles, &smallSysctl, &workersBusy, &workersWere, &collects,
 	&badURL, &noName, &refused, &noAnswer, &broken, &certName, &certUnknown, &certTime, &noTLS, &leadsAway, &login, &gateway, &notOurs, &otherServer, &twoServers,
-	&heldBack, &late, &oldHTTP, &cut, &proxyIP, &noForward, &plainPHP, &otherHost,
+	&heldBack, &late, &oldHTTP, &noUpgrade, &cut, &proxyIP, &noForward, &plainPHP, &otherHost,
 	&sessionLock, &oneByOne,
 }

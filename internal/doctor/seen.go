@@ -24,6 +24,47 @@ func (o *Outside) Version() Finding {
 	return fine("http", "visitors get %s%s", o.proto, h3)
 }
 
+// WebSocket asks for one, and sees whether that arrives. Who asks is refused, but then
+// it has arrived.
+func (o *Outside) WebSocket() Finding {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	as := *o
+	as.Client = o.oldClient()
+	as.Header = o.Header.Clone()
+	if as.Header == nil {
+		as.Header = make(http.Header)
+	}
+	for name, value := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "Y29tZXQgZG9jdG9yIGtleQ==",
+	} {
+		as.Header.Set(name, value)
+	}
+	before := len(o.arrivals())
+	_, err := as.get(ctx, "")
+	arrivals := o.arrivals()
+	switch {
+	case len(arrivals) <= before && err != nil:
+		return unknown("websocket", "", "whether WebSockets come through is not known: %s", shorten(cause(err)))
+	case len(arrivals) <= before || !strings.EqualFold(arrivals[len(arrivals)-1].Upgrade, "websocket"):
+		return noUpgrade.found("proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection $comet_connection;   # in nginx, with the map of docs/client.md#behind-nginx; until then comet.js goes by an event stream", o.by(nil))
+	}
+	return fine("websocket", "a request for a WebSocket comes through")
+}
+
+// oldClient is a client that speaks HTTP/1 alone, as browsers do for a WebSocket where
+// a proxy stands between.
+func (o *Outside) oldClient() *http.Client {
+	client := *o.Client
+	if t, ok := client.Transport.(*http.Transport); ok {
+		t = t.Clone()
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP1(true)
+		client.Transport = t
+	}
+	return &client
+}
+
 // Seen says what PHP sees of a visitor, from how our request arrived, and how one that
 // says to be from [somewhere].
 func (o *Outside) Seen(a, told *Arrival) []Finding {

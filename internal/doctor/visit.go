@@ -38,6 +38,9 @@ func (o *Outside) Visit() (found []Finding) {
 	found = append(found, o.Streaming(hub), o.Version())
 	wg.Wait()
 	found = append(found, silence)
+	if arrival != nil && arrival.Dialect == "native" {
+		found = append(found, o.WebSocket())
+	}
 	if arrival != nil {
 		found = append(found, o.Seen(arrival, o.pretend())...)
 	} else {
