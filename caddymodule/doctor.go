@@ -136,16 +136,17 @@ type runningServer struct {
 	err   error
 }
 
-// findServer looks at each of the places until somebody is there.
+// findServer looks at each of the places for a server of ours. Where there is none, the
+// first place counts at which anybody is, else the first of all.
 func findServer(places []string) (s runningServer) {
 	for i, address := range places {
 		next := runningServer{admin: admin{address}}
 		next.err = next.read()
-		if i == 0 || !nobody(next.err) {
-			s = next
+		if next.err == nil {
+			return next
 		}
-		if !nobody(next.err) {
-			break
+		if i == 0 || nobody(s.err) && !nobody(next.err) {
+			s = next
 		}
 	}
 	return s

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/doctor"
 )
@@ -115,6 +116,9 @@ func TestThereAreFewPasses(t *testing.T) {
 	if arrive(names[0], doctor.Arrival{}) {
 		t.Error("the oldest pass is still good")
 	}
+	if old := newPass(time.Now().Add(-passTime - time.Second)); arrive(old, doctor.Arrival{}) {
+		t.Error("a pass is good after its time")
+	}
 	last := names[maxPasses]
 	for range 2 * maxArrivals {
 		if !arrive(last, doctor.Arrival{}) {
@@ -151,6 +155,39 @@ func TestTheDoctorSaysWhyItCannotLook(t *testing.T) {
 	for _, args := range [][]string{{"--wait", "1ms"}, {"--wait", "24h"}, {"--header", "nonsense"}, {"a", "b"}} {
 		if out, errs, code := run(t, "", append([]string{"doctor", "--address", nobody}, args...)...); code == 0 || out != "" || errs == "" {
 			t.Errorf("%v: %d %q %q", args, code, out, errs)
+		}
+	}
+}
+
+// TestTheDoctorComesFromAnotherMachine, where he sees less and says so.
+func TestTheDoctorComesFromAnotherMachine(t *testing.T) {
+	s, nobody := start(t, "", simple), freeAddress(t)
+	r, code := diagnosis(t, "--address", nobody, "http://"+s.site)
+	finds(t, r, "server", doctor.Warn, "only what can be seen from outside", "")
+	finds(t, r, "reach", doctor.OK, "is held by a caddy-comet", "")
+	finds(t, r, "streaming", doctor.Unknown, "a stream begins at once", "sudo")
+	finds(t, r, "silence", doctor.Unknown, "silent for 1s", "")
+	finds(t, r, "address", doctor.Unknown, "not known without the admin endpoint", "")
+	if code != 1 {
+		t.Errorf("the exit code is %d", code)
+	}
+}
+
+// TestTheRightServerIsFound among the places where one may be.
+func TestTheRightServerIsFound(t *testing.T) {
+	s, nobody := start(t, "", oneSite), freeAddress(t)
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	stranger, ours := strings.TrimPrefix(other.URL, "http://"), "unix/"+s.dir+"/admin.sock"
+	for _, c := range []struct {
+		places []string
+		want   string
+	}{
+		{[]string{nobody, ours}, ours}, {[]string{stranger, ours}, ours}, {[]string{ours, stranger}, ours},
+		{[]string{nobody, stranger}, stranger}, {[]string{stranger, nobody}, stranger}, {[]string{nobody, "unix//nowhere/admin.sock"}, nobody},
+	} {
+		if got := findServer(c.places); got.address != c.want || (got.err == nil) != (c.want == ours) {
+			t.Errorf("%v: %s %v", c.places, got.address, got.err)
 		}
 	}
 }
