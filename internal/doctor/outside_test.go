@@ -67,6 +67,8 @@ func TestWhatPHPSeesIsToldFromTheArrival(t *testing.T) {
 	silent.ForwardedFor, silent.ForwardedProto = "", ""
 	renamed.Host = "backend:8080"
 	near := Arrival{Hub: "h", Peer: "127.0.0.1", Client: "127.0.0.1", ForwardedFor: "127.0.0.1", Host: "example.com"}
+	ported, usual := direct, direct
+	ported.Host, usual.Host = "example.com:8080", "Example.com:443"
 	socket := behind
 	socket.Peer, socket.Client = "@", ""
 	for _, c := range []struct {
@@ -91,6 +93,8 @@ func TestWhatPHPSeesIsToldFromTheArrival(t *testing.T) {
 		{"a proxy that says nothing", silent, &told, "nginx", Warn, "PHP sees http", "X-Forwarded-Proto $scheme", nil},
 		{"Apache behind", direct, &apache, "Caddy", Unknown, "whether PHP there sees it is not known", "RemoteIPHeader", nil},
 		{"nothing behind", direct, nil, "Caddy", Unknown, "no PHP stands behind", "", nil},
+		{"another port", ported, &fpm, "nginx", Warn, "PHP sees the host example.com:8080", "proxy_set_header Host", nil},
+		{"the usual port", usual, &fpm, "Caddy", OK, "as visitors have it", "", nil},
 		{"another name", renamed, &fpm, "nginx", Warn, "PHP sees the host backend:8080, and visitors have example.com", "proxy_set_header Host", nil},
 		{"the proxy's own address, which it adds", near, &told, "nginx", OK, "127.0.0.1, and not the proxy's", "", &Arrival{Client: somewhere, ForwardedFor: somewhere + ", 127.0.0.1"}},
 		{"the proxy's own address, which it does not believe", near, &told, "nginx", Warn, "PHP sees the address 127.0.0.1", "trusted_proxies static 127.0.0.1", &Arrival{Client: "127.0.0.1", ForwardedFor: somewhere + ", 127.0.0.1"}},

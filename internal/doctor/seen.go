@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -178,15 +177,14 @@ func (o *Outside) scheme(a *Arrival, site *Site) Finding {
 const tellScheme = "map {header.X-Forwarded-Proto} {https} {\n\thttps on\n\tdefault \"\"\n}   # in the site's block of the Caddyfile, and \"env HTTPS {https}\" in that of php_fastcgi"
 
 func (o *Outside) host(a *Arrival) Finding {
-	if name := bareHost(a.Host); !strings.EqualFold(name, o.URL.Hostname()) {
+	// With its port: a WebSocket is refused where the page's origin is another.
+	if !strings.EqualFold(usualPort(a.Host, o.URL.Scheme), usualPort(o.URL.Host, o.URL.Scheme)) {
 		return otherHost.found("proxy_set_header Host $http_host;   # in nginx; in Apache: ProxyPreserveHost On", a.Host, o.URL.Host)
 	}
 	return fine("host", "PHP sees the host %s, as visitors have it", a.Host)
 }
 
-func bareHost(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		return name
-	}
-	return strings.Trim(host, "[]")
+// usualPort leaves the port out that a scheme has anyway.
+func usualPort(host, scheme string) string {
+	return strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[scheme])
 }
