@@ -89,7 +89,9 @@ type hubStatus struct {
 	Opened       uint64            `json:"opened"`
 	Delivered    uint64            `json:"delivered"`
 	Published    map[string]uint64 `json:"published"`
-	Store        *storeStatus      `json:"store,omitempty"`
+	// Answered is how long it took until all who waited for an event had it.
+	Answered publishTimes `json:"answered"`
+	Store    *storeStatus `json:"store,omitempty"`
 }
 
 // storeStatus is how a hub's store is doing.
@@ -107,7 +109,7 @@ func currentStatus() status {
 		s.Hubs = append(s.Hubs, hubStatus{
 			Hub: h.name, Cursor: stats.Cursor.String(), Held: stats.Holds, Channels: stats.Channels,
 			History: stats.Events, HistoryBytes: stats.HistoryBytes,
-			Opened: stats.Opened, Delivered: stats.Delivered, Published: stats.Published, Store: h.storeStatus(),
+			Opened: stats.Opened, Delivered: stats.Delivered, Published: stats.Published, Answered: publishTimesOf(h.name), Store: h.storeStatus(),
 		})
 	}
 	s.Watches = append(s.Watches, watching()...)

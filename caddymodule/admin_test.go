@@ -68,6 +68,14 @@ func TestTheAdminEndpointServesEveryHub(t *testing.T) {
 		if len(st.Hubs) != 2 || st.Hubs[0].Hub != forum || st.Hubs[1].Hub != shop || st.Hubs[1].Opened < 2 || st.Hubs[1].Published["post"] != 2 || st.Hubs[1].Delivered < 1 {
 			t.Errorf("status %+v", st)
 		}
+		eventually(t, "that the poll had the event is counted", func() bool {
+			st = currentStatus()
+			return st.Hubs[1].Answered.Count == 1
+		})
+		times := st.Hubs[1].Answered
+		if last := times.Buckets[len(times.Buckets)-1]; times.Seconds <= 0 || last.Seconds != 30 || last.Count != 1 {
+			t.Errorf("answered %+v", times)
+		}
 		if w := st.Watches[0]; w.Hub != shop || w.Mode == "" || w.Glob != s.dir+"/*.comet" {
 			t.Errorf("watch %+v", w)
 		}

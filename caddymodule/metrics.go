@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // meters are the process's own figures; they live as long as it does, so that a
@@ -51,11 +52,40 @@ var metrics = sync.OnceValue(func() *meters {
 		}, []string{"hub", "reason"}),
 		publishSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "publish_seconds",
-			Help:    "Time from an event's publishing to the last write to those who waited for it.",
+			Help:    "Time from an event's publishing to the last write to those who waited for it, the disk's included where there is a store.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 30},
 		}, []string{"hub"}),
 	}
 })
+
+// publishTimes are how long a hub's publishes took so far, as the histogram counts them:
+// what happened meanwhile is the difference of two.
+type publishTimes struct {
+	Count   uint64       `json:"count"`
+	Seconds float64      `json:"seconds"`
+	Buckets []timeBucket `json:"buckets"`
+}
+
+// timeBucket is how many took so many seconds at most. What took longer than the last
+// of them is in the count alone.
+type timeBucket struct {
+	Seconds float64 `json:"le"`
+	Count   uint64  `json:"count"`
+}
+
+func publishTimesOf(hub string) (times publishTimes) {
+	var m dto.Metric
+	histogram, ok := metrics().publishSeconds.WithLabelValues(hub).(prometheus.Metric)
+	if !ok || histogram.Write(&m) != nil {
+		return times
+	}
+	h := m.GetHistogram()
+	times.Count, times.Seconds = h.GetSampleCount(), h.GetSampleSum()
+	for _, b := range h.GetBucket() {
+		times.Buckets = append(times.Buckets, timeBucket{b.GetUpperBound(), b.GetCumulativeCount()})
+	}
+	return times
+}
 
 // registerMetrics adds all figures to a config generation's registry.
 func registerMetrics(registry *prometheus.Registry) error {

@@ -90,7 +90,7 @@ func (r Receipt) Done() {
 	}
 }
 
-// fanout measures from a publish to the last write of what it woke.
+// fanout measures from when the log took an event to the last write of what it woke.
 type fanout struct {
 	began time.Time
 	left  atomic.Int64

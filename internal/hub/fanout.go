@@ -8,6 +8,7 @@ const fanoutChunk = 128
 
 // batch collects what one Apply does to the channels, for the fan-out.
 type batch struct {
+	// began is when the log took the first of its entries.
 	began  time.Time
 	groups []group
 }
@@ -73,7 +74,7 @@ func (h *Hub) startLocked(b *batch) {
 
 func (h *Hub) fannedOut(f *fanout) {
 	if h.onDone != nil && f.woken {
-		h.onDone(h.clock.Now().Sub(f.began))
+		h.onDone(max(0, h.clock.Now().Sub(f.began)))
 	}
 }
 

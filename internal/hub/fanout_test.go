@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
+	"github.com/caddy-comet/caddy-comet/internal/hub/hubtest"
+	"github.com/caddy-comet/caddy-comet/internal/log"
 )
 
 func TestOneDeliveryIsSharedAndEncodedOnce(t *testing.T) {
@@ -250,6 +252,47 @@ func TestOnFanoutIsCalledOncePerPublishAfterAllDone(t *testing.T) {
 			t.Errorf("told of a publish that woke nobody: %v", took)
 		}
 		all[1].rest("quiet @4")
+	})
+}
+
+// slowLog takes a while until what it took has happened, as a disk does.
+type slowLog struct {
+	hub.Log
+	hub.Follower
+	clock *hubtest.Clock
+	takes time.Duration
+}
+
+func (l *slowLog) Open(f hub.Follower) (hub.Epoch, uint64, error) {
+	l.Follower = f
+	return l.Log.Open(l)
+}
+
+func (l *slowLog) Apply(entries []hub.Entry) {
+	l.clock.Set(l.clock.Now().Add(l.takes))
+	l.Follower.Apply(entries)
+}
+
+func TestOnFanoutCountsFromWhenTheLogTookTheEvent(t *testing.T) {
+	bubble(t, func(r *rig) {
+		var took []time.Duration
+		slow := &slowLog{Log: log.NewMemory(r.clock), clock: r.clock, takes: time.Second}
+		r.hub = open(t, hub.Config{Log: slow, Clock: r.clock, Limits: r.limits, OnFanout: func(d time.Duration) { took = append(took, d) }})
+		s := r.wait(hub.Since{}, "a")
+		r.publish("a:1")
+		s.take().Done()
+		synctest.Wait()
+		if len(took) != 1 || took[0] != time.Second {
+			t.Errorf("told %v", took)
+		}
+		s.next("-")
+		slow.takes = -time.Hour // another machine's clock
+		r.publish("a:2")
+		s.take().Done()
+		synctest.Wait()
+		if len(took) != 2 || took[1] != 0 {
+			t.Errorf("told %v", took)
+		}
 	})
 }
 

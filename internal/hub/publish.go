@@ -99,7 +99,10 @@ func (h *Hub) admit(drafts []Draft) ([]Draft, []Result, error) {
 func (h *Hub) Apply(entries []Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	b := &batch{began: h.clock.Now()}
+	b := new(batch)
+	if len(entries) > 0 {
+		b.began = entries[0].Time // a disk may have taken its time since
+	}
 	for i := range entries {
 		h.applyLocked(b, &entries[i])
 	}
