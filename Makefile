@@ -15,7 +15,7 @@ demo:
 
 # What the demo and the tests need from Debian.
 deps:
-	integration/install.sh php apache nginx chromium node tools
+	integration/install.sh php apache nginx chromium node prometheus tools
 
 # client/dist, which is part of the binary, from the library's sources.
 client:

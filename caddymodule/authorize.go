@@ -137,7 +137,7 @@ func (a *Authorize) visitor(r *http.Request, action string) (*visitor, error) {
 
 // question is whether the visitor may follow the channels. The error says that it
 // cannot be asked.
-func (a *Authorize) question(v *visitor, h *hub.Hub, channels []string) (access.Question, error) {
+func (a *Authorize) question(v *visitor, h *sharedHub, channels []string) (access.Question, error) {
 	list := escapeNames(channels)
 	if len(list) > maxNames {
 		return access.Question{}, fmt.Errorf("the channels' names have %d bytes together, and the site can be asked about %d; name fewer", len(list), maxNames)
@@ -152,9 +152,15 @@ func (a *Authorize) question(v *visitor, h *hub.Hub, channels []string) (access.
 		Fingerprint: access.FingerprintOf(a.Path, strings.ToLower(v.Host), v.action, who, list),
 		Ask: func(began time.Time) (access.Verdict, error) {
 			verdict, err := a.ask(v, list, began)
-			if err != nil {
+			result := askAnswered
+			switch {
+			case err != nil:
+				result = askFailed
 				a.complain(err)
+			case verdict.Refusal != nil:
+				result = askRefused
 			}
+			askedSite(h.name, askAuthorize, result, time.Since(began))
 			return verdict, err
 		},
 		Void: func(g access.Grant) bool { return h.Kicked(g.Who, channels) },

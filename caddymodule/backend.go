@@ -126,6 +126,8 @@ func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	err := next.ServeHTTP(aw, r)
 	if err == nil {
 		aw.final(http.StatusOK) // where nobody answered, Caddy does, with an empty 200
+	} else if aw.handover != nil {
+		aw.handover.count(0)
 	}
 	if err == nil && aw.kept != nil {
 		return aw.handover.finish()

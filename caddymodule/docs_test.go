@@ -9,15 +9,12 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
-	"github.com/caddy-comet/caddy-comet/internal/hold"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
 
-// TestTheReferenceNamesAllThereIs: options, dialects, metrics, and the values of
-// labels that a list in the code has.
+// TestTheReferenceNamesAllThereIs: options and dialects.
 func TestTheReferenceNamesAllThereIs(t *testing.T) {
 	b, err := os.ReadFile("../docs/reference.md")
 	if err != nil {
@@ -52,25 +49,10 @@ func TestTheReferenceNamesAllThereIs(t *testing.T) {
 		}
 	}
 
-	_, section, _ := strings.Cut(reference, "\n## Metrics\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	named := func(word string) {
-		t.Helper()
-		if !strings.Contains(section, "`"+word+"`") {
-			t.Errorf("the metrics do not have %s", word)
-		}
-	}
 	for _, name := range dialect.Names() {
-		named(name)
 		if !strings.Contains(reference, "\n| `"+name+"`") {
 			t.Errorf("the dialects do not have %s", name)
 		}
-	}
-	for _, o := range []hold.Outcome{hold.Event, hold.Gap, hold.Timeout, hold.ClientGone, hold.Slow, hold.Recycled, hold.Stopped, hold.Retired, hold.Denied, hold.BadMessage, hold.Again, hold.Expired, hold.Kicked} {
-		named(string(o))
-	}
-	for _, d := range descriptions(t) {
-		named(regexp.MustCompile(`fqName: "(\w+)"`).FindStringSubmatch(d.String())[1])
 	}
 }
 
@@ -119,19 +101,4 @@ func errorText(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// descriptions are those of all metrics.
-func descriptions(t *testing.T) (all []*prometheus.Desc) {
-	t.Helper()
-	m := metrics()
-	for _, c := range []prometheus.Collector{m.held, m.opened, m.answered, m.denied, m.publishSeconds, hubCollector{}} {
-		ch := make(chan *prometheus.Desc, 100)
-		c.Describe(ch)
-		close(ch)
-		for d := range ch {
-			all = append(all, d)
-		}
-	}
-	return all
 }

@@ -36,6 +36,8 @@ type handover struct {
 	// turn is nil until the request is held.
 	turn *turn
 	kept *keptAnswer
+	// counted: what came of asking again is.
+	counted bool
 }
 
 // turnKey is where the context of a request that is asked again has its turn.
@@ -68,6 +70,7 @@ func (b *Backend) handOver(w http.ResponseWriter, r *http.Request) *handover {
 func (h *handover) answered(status int, header http.Header) bool {
 	if h.turn != nil {
 		h.turn.Leave() // the site is free
+		h.count(status)
 	}
 	if status == http.StatusSwitchingProtocols || !handoff.Told(header) {
 		handoff.StripAnswer(header)
@@ -79,6 +82,19 @@ func (h *handover) answered(status int, header http.Header) bool {
 	}
 	h.reset()
 	return true
+}
+
+// count counts what came of asking again, once. 0 is no answer.
+func (h *handover) count(status int) {
+	if h.turn == nil || h.counted {
+		return
+	}
+	h.counted = true
+	result := askAnswered
+	if status == 0 || status >= http.StatusInternalServerError {
+		result = askFailed
+	}
+	askedSite(h.b.use.hub.name, askAgain, result, h.turn.took())
 }
 
 // reset has the answer's header be as it was before the site.

@@ -149,6 +149,9 @@ func TestTheSiteIsAskedAgain(t *testing.T) {
 				t.Errorf("got %s, want %q", a, want)
 			}
 			parks(t, hub, 0, 0)
+			if n, all := metric(t, "caddy_comet_asks_total", hub, askAgain, askAnswered), metric(t, "caddy_comet_asks_total", hub); n != 2 || all != 2 {
+				t.Errorf("that it was asked again is counted %v times, with all else %v", n, all)
+			}
 		})
 	}
 }
@@ -205,6 +208,9 @@ func TestTheSiteSaysHowAStreamGoesOn(t *testing.T) {
 	r := c.hears()
 	if r.body != "open\ntwo\nnext\nlast\n" || lasts.Load() != "a; last-id=2 mine" {
 		t.Errorf("got %s, and the site heard %v", r, lasts.Load())
+	}
+	if n, all := metric(t, "caddy_comet_asks_total", hub, askLink, askAnswered), metric(t, "caddy_comet_asks_total", hub); n != 2 || all != 2 {
+		t.Errorf("the links are counted %v times, with all else %v", n, all)
 	}
 	d := s.dial("tcp")
 	d.asks("/elsewhere")

@@ -100,8 +100,17 @@ func (h *handover) follow(to *url.URL, lasts []string) (i *handoff.Instruction, 
 		if err = h.awaitTurn(); err != nil {
 			return nil, own, err
 		}
-		if i, own, err = h.fetch(to, lasts); err == nil || h.r.Context().Err() != nil {
+		i, own, err = h.fetch(to, lasts)
+		if h.r.Context().Err() != nil {
 			return i, own, err
+		}
+		result := askAnswered
+		if err != nil {
+			result = askFailed
+		}
+		askedSite(h.b.use.hub.name, askLink, result, h.turn.took())
+		if err == nil {
+			return i, own, nil
 		}
 	}
 	return nil, own, err

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -72,8 +73,11 @@ func refusedAs(err error, otherwise string) string {
 	case *tooFast, access.ErrNever:
 		return "rate"
 	}
-	if isStoreError(err) {
+	switch {
+	case isStoreError(err):
 		return "store"
+	case errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrTooMuch):
+		return "limit"
 	}
 	return otherwise
 }

@@ -29,6 +29,7 @@ func (e endpoint) serveHolds(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err)
 		return
 	}
+	metrics().kicks.WithLabelValues(e.hub.name).Inc()
 	ended := 0
 	for _, h := range e.hub.withNamespaces() {
 		n, err := h.Kick(k)

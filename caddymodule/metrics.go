@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -20,6 +21,10 @@ type meters struct {
 	answered       *prometheus.CounterVec
 	denied         *prometheus.CounterVec
 	publishSeconds *prometheus.HistogramVec
+	asks           *prometheus.CounterVec
+	askSeconds     *prometheus.HistogramVec
+	kicks          *prometheus.CounterVec
+	shortages      prometheus.Counter
 }
 
 var metrics = sync.OnceValue(func() *meters {
@@ -55,8 +60,74 @@ var metrics = sync.OnceValue(func() *meters {
 			Help:    "Time from an event's publishing to the last write to those who waited for it, the disk's included where there is a store.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 30},
 		}, []string{"hub"}),
+		asks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "asks_total",
+			Help: "Requests of the server's own to the site, by what for and what came of it.",
+		}, []string{"hub", "purpose", "result"}),
+		askSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "ask_seconds",
+			Help:    "Time until the site answered such a request, the wait for php_concurrency's places included.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"hub", "purpose"}),
+		kicks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "kicks_total",
+			Help: "Times that the site sent somebody away.",
+		}, []string{"hub"}),
+		shortages: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "descriptor_shortages_total",
+			Help: "Connections that came when hardly a file descriptor was left.",
+		}),
 	}
 })
+
+// all are the collectors, those that read the hubs included.
+func (m *meters) all() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.held, m.parked, m.opened, m.leased, m.answered, m.denied, m.publishSeconds,
+		m.asks, m.askSeconds, m.kicks, m.shortages, hubCollector{},
+	}
+}
+
+// reasons are why something is refused.
+var reasons = []string{
+	"authorize", "backend", "file_event", "instruction", "keys", "limit", "method", "origin", "publisher", "rate", "request",
+	"store", "token",
+}
+
+// meterHub has a hub's counters begin at 0: one that is there only with its first event
+// would hide that event from whoever looks at increases.
+func meterHub(name string) {
+	m := metrics()
+	for _, reason := range reasons {
+		m.denied.WithLabelValues(name, reason)
+	}
+	m.kicks.WithLabelValues(name)
+	m.publishSeconds.WithLabelValues(name)
+}
+
+// What the site is asked for.
+const (
+	askAuthorize = "authorize"
+	askAgain     = "again"
+	askLink      = "link"
+)
+
+// What comes of asking.
+const (
+	askAnswered = "answered"
+	askRefused  = "refused"
+	askFailed   = "failed"
+)
+
+// askedSite counts a request to the site.
+func askedSite(hub, purpose, result string, took time.Duration) {
+	m := metrics()
+	for _, r := range []string{askAnswered, askRefused, askFailed} {
+		m.asks.WithLabelValues(hub, purpose, r) // all begin at 0
+	}
+	m.asks.WithLabelValues(hub, purpose, result).Inc()
+	m.askSeconds.WithLabelValues(hub, purpose).Observe(took.Seconds())
+}
 
 // publishTimes are how long a hub's publishes took so far, as the histogram counts them:
 // what happened meanwhile is the difference of two.
@@ -89,70 +160,11 @@ func publishTimesOf(hub string) (times publishTimes) {
 
 // registerMetrics adds all figures to a config generation's registry.
 func registerMetrics(registry *prometheus.Registry) error {
-	m := metrics()
-	for _, c := range []prometheus.Collector{m.held, m.parked, m.opened, m.leased, m.answered, m.denied, m.publishSeconds, hubCollector{}} {
+	for _, c := range metrics().all() {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			return err
 		}
 	}
 	return nil
-}
-
-// hubCollector reads the figures that hubs and file watches keep themselves.
-type hubCollector struct{}
-
-var (
-	eventsDesc     = prometheus.NewDesc("caddy_comet_events_total", "Events published, by source.", []string{"hub", "source"}, nil)
-	deliveriesDesc = prometheus.NewDesc("caddy_comet_deliveries_total", "Deliveries given to held requests.", []string{"hub"}, nil)
-	channelsDesc   = prometheus.NewDesc("caddy_comet_channels", "Channels in use now.", []string{"hub"}, nil)
-	historyDesc    = prometheus.NewDesc("caddy_comet_history_bytes", "Size of all events kept.", []string{"hub"}, nil)
-	inFlightDesc   = prometheus.NewDesc("caddy_comet_in_flight_bytes", "What is on its way to readers and from publishers.", []string{"hub"}, nil)
-	watchesDesc    = prometheus.NewDesc("caddy_comet_watches", "File watches, by how they notice a change.", []string{"mode"}, nil)
-	commitsDesc    = prometheus.NewDesc("caddy_comet_store_commits_total", "Writes to the hub's store that succeeded.", []string{"hub"}, nil)
-	failuresDesc   = prometheus.NewDesc("caddy_comet_store_failures_total", "Writes to the hub's store that failed.", []string{"hub"}, nil)
-	storeBytesDesc = prometheus.NewDesc("caddy_comet_store_bytes", "Size of the hub's store.", []string{"hub"}, nil)
-	storeUpDesc    = prometheus.NewDesc("caddy_comet_store_up", "1 if the hub's store takes events, 0 if the last write failed.", []string{"hub"}, nil)
-	overflowsDesc  = prometheus.NewDesc("caddy_comet_watch_overflows_total", "Times that the kernel dropped file events and all files were looked at instead.", nil, nil)
-)
-
-func (hubCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{eventsDesc, deliveriesDesc, channelsDesc, historyDesc, inFlightDesc, commitsDesc, failuresDesc, storeBytesDesc, storeUpDesc, watchesDesc, overflowsDesc} {
-		ch <- d
-	}
-}
-
-func (hubCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, h := range runningHubs() {
-		s := h.Stats()
-		for source, n := range s.Published {
-			ch <- prometheus.MustNewConstMetric(eventsDesc, prometheus.CounterValue, float64(n), h.name, source)
-		}
-		ch <- prometheus.MustNewConstMetric(deliveriesDesc, prometheus.CounterValue, float64(s.Delivered), h.name)
-		ch <- prometheus.MustNewConstMetric(channelsDesc, prometheus.GaugeValue, float64(s.Channels), h.name)
-		ch <- prometheus.MustNewConstMetric(historyDesc, prometheus.GaugeValue, float64(s.HistoryBytes), h.name)
-		ch <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(s.InFlight), h.name)
-	}
-	for _, h := range runningHubs() {
-		if s, ok := h.log.Stored(); ok {
-			up := 1.0
-			if s.Err != nil {
-				up = 0
-			}
-			ch <- prometheus.MustNewConstMetric(commitsDesc, prometheus.CounterValue, float64(s.Commits), h.name)
-			ch <- prometheus.MustNewConstMetric(failuresDesc, prometheus.CounterValue, float64(s.Failures), h.name)
-			ch <- prometheus.MustNewConstMetric(storeBytesDesc, prometheus.GaugeValue, float64(s.Bytes), h.name)
-			ch <- prometheus.MustNewConstMetric(storeUpDesc, prometheus.GaugeValue, up, h.name)
-		}
-	}
-	modes := map[string]int{"inotify": 0, "polling": 0}
-	var overflows int64
-	for _, w := range watching() {
-		modes[w.Mode]++
-		overflows = max(overflows, w.Overflows)
-	}
-	for mode, n := range modes {
-		ch <- prometheus.MustNewConstMetric(watchesDesc, prometheus.GaugeValue, float64(n), mode)
-	}
-	ch <- prometheus.MustNewConstMetric(overflowsDesc, prometheus.CounterValue, float64(overflows))
 }

@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,8 +12,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// metric sums a hub's metric over all its other labels.
-func metric(t *testing.T, name, hub string) float64 {
+// metric sums a hub's metric over all its other labels, or over those series alone
+// that have these values.
+func metric(t *testing.T, name, hub string, values ...string) float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	if err := registerMetrics(registry); err != nil {
@@ -25,10 +28,12 @@ func metric(t *testing.T, name, hub string) float64 {
 	for _, f := range families {
 		if f.GetName() == name {
 			for _, m := range f.Metric {
+				got := make(map[string]bool)
 				for _, l := range m.Label {
-					if l.GetName() == "hub" && l.GetValue() == hub {
-						sum += value(m)
-					}
+					got[l.GetValue()] = true
+				}
+				if got[hub] && !slices.ContainsFunc(values, func(v string) bool { return !got[v] }) {
+					sum += value(m)
 				}
 			}
 		}
@@ -99,7 +104,10 @@ http:// {
 		`caddy_comet_denied_total{hub="` + hub + `",reason="limit"} 1`,
 		`caddy_comet_denied_total{hub="` + hub + `",reason="publisher"} 1`,
 		`caddy_comet_denied_total{hub="` + hub + `",reason="request"} 1`,
-		`caddy_comet_watches{mode="`,
+		`caddy_comet_watches{hub="` + hub + `",mode="`,
+		`caddy_comet_watch_faults{hub="` + hub + `"} 0`,
+		`caddy_comet_max_holds{hub="` + hub + `"} 2`,
+		`caddy_comet_denied_total{hub="` + hub + `",reason="store"} 0`,
 		"caddy_comet_watch_overflows_total ",
 	} {
 		if !strings.Contains(text, want) {
@@ -113,10 +121,39 @@ http:// {
 		if m := regexp.MustCompile(`^caddy_comet_\w+\{(.*)\}`).FindStringSubmatch(line); m != nil {
 			for pair := range strings.SplitSeq(m[1], ",") {
 				name, _, _ := strings.Cut(pair, "=")
-				if !strings.Contains("hub dialect transport outcome source reason mode le", name) {
+				if !strings.Contains("hub dialect transport outcome source reason mode purpose result le", name) {
 					t.Errorf("an unknown label %s: %s", name, line)
 				}
 			}
 		}
+	}
+}
+
+// TestWhatTheSiteIsAskedIsCounted, once for each question that it is really asked, from
+// 0 on for each result.
+func TestWhatTheSiteIsAskedIsCounted(t *testing.T) {
+	d := authorized(t, "cookies php")
+	asked := func(result string) float64 {
+		return metric(t, "caddy_comet_asks_total", defaultHub, askAuthorize, result)
+	}
+	allowed, refused, failed := asked(askAnswered), asked(askRefused), asked(askFailed)
+	times := metric(t, "caddy_comet_ask_seconds", defaultHub, askAuthorize)
+	kicks := metric(t, "caddy_comet_kicks_total", defaultHub)
+	a := unique("a")
+	for range 3 {
+		get(d.comet(a)+"?wait=0", "Cookie", "PHPSESSID=42").wants(t, 200, "")
+	}
+	get(d.comet(a)).wants(t, 401, "sign in")
+	d.answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	get(d.comet(a)+"?wait=0", "Cookie", "PHPSESSID=43").wants(t, 503, "cannot say")
+	if asked(askAnswered) != allowed+1 || asked(askRefused) != refused+1 || asked(askFailed) != failed+1 {
+		t.Errorf("answered, refused, failed: %v, %v, %v more", asked(askAnswered)-allowed, asked(askRefused)-refused, asked(askFailed)-failed)
+	}
+	if n := metric(t, "caddy_comet_ask_seconds", defaultHub, askAuthorize) - times; n != 3 {
+		t.Errorf("%v took time", n)
+	}
+	send(plain, "DELETE", "http://"+d.publish+"/_holds?user=42", "").wants(t, 200, "ended")
+	if n := metric(t, "caddy_comet_kicks_total", defaultHub) - kicks; n != 1 {
+		t.Errorf("%v kicks", n)
 	}
 }

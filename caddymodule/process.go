@@ -55,6 +55,7 @@ func (s *sharedHub) Destruct() error {
 // that has forgotten everything, and Caddy starts its apps in no order.
 func referHub(name string, hasStore bool) (*sharedHub, error) {
 	v, _, err := hubs.LoadOrNew(name, func() (caddy.Destructor, error) {
+		meterHub(name)
 		memory := log.NewMemory(nil)
 		h, err := hub.New(hub.Config{
 			Log:    memory,
@@ -186,6 +187,7 @@ var lastShort atomic.Int64
 
 // noDescriptors says why new visitors wait. Who is held already is not harmed.
 func noDescriptors() {
+	metrics().shortages.Inc()
 	now, last := time.Now().Unix(), lastShort.Load()
 	if now-last < 60 || !lastShort.CompareAndSwap(last, now) {
 		return

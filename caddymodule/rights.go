@@ -52,7 +52,7 @@ func (c *Comet) enter(w http.ResponseWriter, r *http.Request, ask *dialect.Ask, 
 		_ = c.refuse(w, "request", http.StatusRequestHeaderFieldsTooLarge, err.Error())
 		return right{}, false
 	}
-	question, err := c.Authorize.question(visitor, c.use.hub.Hub, ask.Channels)
+	question, err := c.Authorize.question(visitor, c.use.hub, ask.Channels)
 	if err != nil {
 		_ = c.refuse(w, "request", http.StatusBadRequest, err.Error())
 		return right{}, false
@@ -90,13 +90,14 @@ func (c *Comet) enterByToken(w http.ResponseWriter, r *http.Request, ask *dialec
 
 // refuseToken says what is wrong with a token (RFC 6750 section 3).
 func (c *Comet) refuseToken(w http.ResponseWriter, err error) (right, bool) {
-	status := tokenStatus(err)
+	status, reason := tokenStatus(err), "token"
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="comet"`)
 	} else {
 		w.Header().Set("Retry-After", "5")
+		reason = "keys"
 	}
-	_ = c.refuse(w, "token", status, err.Error())
+	_ = c.refuse(w, reason, status, err.Error())
 	return right{}, false
 }
 
@@ -145,7 +146,7 @@ func (c *Comet) admitting(v *visitor, g access.Grant) hold.Admit {
 				return hold.Admission{Allowed: channels}, nil
 			}
 		}
-		question, err := c.Authorize.question(v, c.use.hub.Hub, channels)
+		question, err := c.Authorize.question(v, c.use.hub, channels)
 		if err != nil {
 			return hold.Admission{Denied: channels, Reason: err.Error()}, nil
 		}

@@ -42,8 +42,9 @@ type turn struct {
 	// to ask once more.
 	nested, more bool
 
-	// asked is when it was the last time. The rest is guarded by the lock of turns.
-	asked  time.Time
+	// wanted is when it asked for the turn that it has or had last, asked when it got it. The rest is guarded by the lock of turns.
+	wanted, asked time.Time
+
 	state  turnState
 	ready  func()
 	timer  *time.Timer
@@ -79,7 +80,7 @@ func (t *turn) Wait(ready func()) {
 func (t *turn) enqueue() {
 	t.of.mu.Lock()
 	if t.state == turnSpaced {
-		t.state = turnQueued
+		t.state, t.wanted = turnQueued, time.Now()
 		t.of.queue = append(t.of.queue, t)
 	}
 	t.of.next()
@@ -120,6 +121,13 @@ func (t *turn) leaver() func() {
 	}
 	n := t.had
 	return func() { t.leave(n) }
+}
+
+// took is how long ago it asked for its turn.
+func (t *turn) took() time.Duration {
+	t.of.mu.Lock()
+	defer t.of.mu.Unlock()
+	return time.Since(t.wanted)
 }
 
 // leave is Leave, but with n for one turn alone.

@@ -14,6 +14,7 @@ declare -A packages=(
 	[nginx]='nginx-light libnginx-mod-nchan'
 	[chromium]='chromium'
 	[node]='nodejs npm'
+	[prometheus]='prometheus'
 	[tools]='curl make shellcheck gcc libc6-dev systemd'
 )
 
