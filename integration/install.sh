@@ -65,7 +65,18 @@ apt() {
 }
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=
+cleanup() {
+	rm -f "$log"
+	[[ -z $policy ]] || "${root[@]}" rm -f "$policy"
+}
+trap cleanup EXIT
+
+# Debian starts what it installs, unless a policy says no; a container has one already.
+if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+	policy=/usr/sbin/policy-rc.d
+	printf '#!/bin/sh\nexit 101\n' | "${root[@]}" install -m 755 /dev/stdin "$policy"
+fi
 echo "Installing: ${missing[*]}"
 if ! { apt update && apt install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
 	tail -n 20 "$log" >&2
