@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 )
 
 // TestStreamsPassUnbufferedAndAnEventComesBeforeTheHeader: who has the header
@@ -61,7 +60,7 @@ func TestHoweverAHeaderIsSentItIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer releaseHub(shared.name, 0)
-	b := &Backend{Piggyback: true, Publish: true, app: readyApp(), use: &hubUse{hub: shared}, logger: zap.NewNop()}
+	b := &Backend{Piggyback: true, Publish: true, app: readyApp(), use: &hubUse{hub: shared}}
 	published := 0
 	for name, way := range map[string]func(w http.ResponseWriter) error{
 		"Write": func(w http.ResponseWriter) error { _, err := w.Write([]byte("x")); return err },

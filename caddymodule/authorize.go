@@ -16,7 +16,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/time/rate"
 
 	"github.com/caddy-comet/caddy-comet/internal/access"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
@@ -53,8 +52,6 @@ type Authorize struct {
 
 	cookies access.Cookies
 	places  *semaphore.Weighted
-	logger  *zap.Logger
-	seldom  *rate.Sometimes
 }
 
 // The defaults.
@@ -88,7 +85,7 @@ func (a *Authorize) check() (err error) {
 	return err
 }
 
-func (a *Authorize) provision(logger *zap.Logger) (err error) {
+func (a *Authorize) provision() (err error) {
 	if err := a.check(); err != nil {
 		return err
 	}
@@ -97,7 +94,6 @@ func (a *Authorize) provision(logger *zap.Logger) (err error) {
 	a.Timeout = or(a.Timeout, caddy.Duration(authorizeTimeout))
 	a.cookies, err = access.ParseCookies(a.Cookies)
 	a.places = semaphore.NewWeighted(int64(a.Concurrency))
-	a.logger, a.seldom = logger, &rate.Sometimes{First: 1, Interval: 10 * time.Second}
 	return err
 }
 
@@ -156,7 +152,8 @@ func (a *Authorize) question(v *visitor, h *sharedHub, channels []string) (acces
 			switch {
 			case err != nil:
 				result = askFailed
-				a.complain(err)
+				fail(ofHolds, h.name, "the site does not say who may listen: whom it allowed before stays so, others are sent away for a while",
+					zap.String("authorize", a.Path), zap.Error(err))
 			case verdict.Refusal != nil:
 				result = askRefused
 			}
@@ -248,14 +245,6 @@ func readAllowed(values []string) (access.Patterns, error) {
 		return nil, fmt.Errorf("its Comet-Allow: %w", err)
 	}
 	return p, nil
-}
-
-// complain logs why the site does not say who may listen.
-func (a *Authorize) complain(err error) {
-	a.seldom.Do(func() {
-		a.logger.Error("the site does not say who may listen: whom it allowed before stays so, others are sent away for a while",
-			zap.String("authorize", a.Path), zap.Error(err))
-	})
 }
 
 // authorizeOption reads

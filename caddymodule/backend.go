@@ -49,10 +49,9 @@ type Backend struct {
 	// How many held requests ask the site again at once, with `hold`. Default: 4.
 	PHPConcurrency int `json:"php_concurrency,omitempty"`
 
-	app    *App
-	use    *hubUse
-	turns  *turns
-	logger *zap.Logger
+	app   *App
+	use   *hubUse
+	turns *turns
 }
 
 // CaddyModule returns the Caddy module information.
@@ -65,7 +64,6 @@ func (b *Backend) Provision(ctx caddy.Context) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	b.logger = ctx.Logger()
 	app, err := ctx.App("comet")
 	if err != nil {
 		return err
@@ -151,8 +149,8 @@ func (b *Backend) publish(ctx context.Context, values []string, path string) {
 		return
 	}
 	metrics().denied.WithLabelValues(b.use.hub.name, "backend").Add(float64(refused))
-	b.logger.Warn("events that the site published by Comet-Publish are refused",
-		zap.String("hub", b.use.hub.name), zap.String("path", path), zap.Int("events", refused), zap.Error(err))
+	warn(ofBackend, b.use.hub.name, "events that the site published by Comet-Publish are refused",
+		zap.String("path", path), zap.Int("events", refused), zap.Error(err))
 }
 
 // parseBackend reads the directive. Syntax:

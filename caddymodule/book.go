@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-comet/caddy-comet/internal/hold"
 	"github.com/caddy-comet/caddy-comet/internal/park"
@@ -19,13 +17,25 @@ type book struct {
 	page  *page
 	began park.Moment
 	log   *logEntry // nil unless Caddy's line was taken over
-	// channels is how many it follows.
-	channels int32
 	// stake is what it takes of the visitor's, nil where nobody has limits.
 	stake *stake
+	// number is what the log calls it, 0 where that has not heard of it.
+	number uint64
+	// channels is how many it follows.
+	channels int32
 	// held: the hub knows of it. parked: its request does not.
 	held, parked bool
+	denial       denial
 }
+
+// denial is why a hold is denied, for the figure of refusals.
+type denial uint8
+
+const (
+	byLimit denial = iota
+	bySite         // which cannot say who may listen
+	counted        // for another reason already
+)
 
 // page is what holds of one kind have in common.
 type page struct {
@@ -66,9 +76,13 @@ func pageOf(hub, dialect, transport string) *page {
 }
 
 // open enters a hold.
-func (p *page) open(channels int) *book {
+func (p *page) open(channels int) *book { return p.openAs(channels, false) }
+
+func (p *page) openAs(channels int, leased bool) *book {
 	p.opened.Inc()
-	return &book{page: p, began: park.Now(), channels: int32(channels)}
+	b := &book{page: p, began: park.Now(), channels: int32(channels)}
+	b.logBegin(leased)
+	return b
 }
 
 // wait says that the hub knows of the hold.
@@ -81,6 +95,7 @@ func (b *book) wait() {
 func (b *book) park() {
 	b.parked = true
 	b.page.parked.Inc()
+	b.logPark()
 }
 
 // Ended closes the book of a parked hold.
@@ -94,7 +109,7 @@ func (b *book) Ended(r hold.Report, status, size int, header func() http.Header)
 
 // Again opens the book of the same hold going on with another request.
 func (b *book) Again(head []byte) hold.Ended {
-	next := b.page.open(int(b.channels))
+	next := b.page.openAs(int(b.channels), true)
 	if next.stake = b.stake; next.stake != nil {
 		next.stake.keep()
 	}
@@ -117,13 +132,14 @@ func (b *book) close(r hold.Report) {
 	}
 	p.count(r.Outcome)
 	if r.Outcome == hold.Denied {
-		metrics().denied.WithLabelValues(p.hub, "limit").Inc()
+		switch b.denial {
+		case byLimit:
+			metrics().denied.WithLabelValues(p.hub, "limit").Inc()
+		case bySite:
+			metrics().denied.WithLabelValues(p.hub, "authorize").Inc()
+		}
 	}
-	if entry := logs().holds.Check(zapcore.DebugLevel, "held request ended"); entry != nil {
-		entry.Write(zap.String("hub", p.hub), zap.String("dialect", p.dialect), zap.String("transport", p.transport),
-			zap.String("outcome", string(r.Outcome)), zap.Bool("parked", b.parked),
-			zap.Int32("channels", b.channels), zap.Int("events", r.Events), zap.Duration("waited", b.took()))
-	}
+	b.logEnd(r)
 }
 
 func (b *book) took() time.Duration { return time.Duration(park.Now() - b.began) }

@@ -139,7 +139,7 @@ func (c *Comet) provision(where string) (err error) {
 		return err
 	}
 	if c.Authorize != nil {
-		if err := c.Authorize.provision(c.logger); err != nil {
+		if err := c.Authorize.provision(); err != nil {
 			return err
 		}
 	}
@@ -209,7 +209,11 @@ func (c *Comet) speak(heartbeat time.Duration) (err error) {
 		AnswerPublish: c.AnswerPublish, Channels: c.Channels, JSONP: c.JSONP, Heartbeat: heartbeat,
 	})
 	if err == nil && c.AnswerPublish {
-		c.publish, err = newFilePublisher(c.Dialect, c.Watch, c.Channels, c.logger)
+		hub := ""
+		if c.use != nil {
+			hub = c.use.hub.name
+		}
+		c.publish, err = newFilePublisher(c.Dialect, hub, c.Watch, c.Channels)
 	}
 	return err
 }
@@ -238,7 +242,7 @@ func (c *Comet) chatChannel() error {
 
 // ServeHTTP holds the request, or passes it on.
 func (c *Comet) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if refuseLoop(w, r, "comet", c.logger) {
+	if refuseLoop(w, r, "comet", c.use.hub.name) {
 		return nil
 	}
 	c.app.awaitReady(r.Context())

@@ -4,8 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
 
@@ -101,8 +99,7 @@ func (f *feeder) lostLocked() map[string]fate {
 	if last := f.queue[len(f.queue)-1]; last.lost != nil {
 		return last.lost
 	}
-	logs().files.Warn("the store does not take events of files as fast as they come; some are lost, and clients are told of the gap",
-		zap.String("hub", f.hub.name))
+	warn(ofFiles, f.hub.name, "the store does not take events of files as fast as they come; some are lost, and clients are told of the gap")
 	lost := make(map[string]fate)
 	f.addLocked(feed{lost: lost})
 	return lost

@@ -129,12 +129,12 @@ func (h *handover) finish() error {
 		h.answer(own)
 		return nil
 	case i.Mode == handoff.Retry && !whole:
-		h.b.logger.Warn("the site wants to be asked again for a request whose body is not kept, so that its answer goes out at once",
+		warn(ofBackend, h.b.use.hub.name, "the site wants to be asked again for a request whose body is not kept, so that its answer goes out at once",
 			zap.String("path", h.r.URL.Path), zap.Int("kept_at_most", maxKeptBody))
 		h.answer(own)
 		return nil
 	case (i.Mode == handoff.Stream || i.Mode == "") && own.Status != http.StatusOK && i.Status == 0:
-		h.b.logger.Warn("the site hands a stream over by an answer that is an error, so that the answer goes out",
+		warn(ofBackend, h.b.use.hub.name, "the site hands a stream over by an answer that is an error, so that the answer goes out",
 			zap.String("path", h.r.URL.Path), zap.Int("status", own.Status))
 		h.answer(own)
 		return nil
@@ -151,8 +151,8 @@ func (h *handover) finish() error {
 // site's author, not for the visitor.
 func (h *handover) refuse(err error) error {
 	metrics().denied.WithLabelValues(h.b.use.hub.name, "instruction").Inc()
-	h.b.logger.Error("what the site says of holding a request cannot be done",
-		zap.String("hub", h.b.use.hub.name), zap.String("path", h.r.URL.Path), zap.Error(err))
+	fail(ofBackend, h.b.use.hub.name, "what the site says of holding a request cannot be done",
+		zap.String("path", h.r.URL.Path), zap.Error(err))
 	if h.kept.begun {
 		panic(http.ErrAbortHandler)
 	}
@@ -242,6 +242,7 @@ func (h *handover) since(i *handoff.Instruction) hub.Since {
 // wait waits until the hold is over.
 func (h *handover) wait(held *heldRequest) (hold.Outcome, error) {
 	if err := held.Begin(h.w, h.r); err != nil {
+		held.book.denial = counted
 		held.book.close(hold.Report{Outcome: hold.Denied})
 		return hold.Denied, h.refuse(err)
 	}

@@ -37,8 +37,8 @@ func (h *handover) stream(i *handoff.Instruction, own handoff.Answer) error {
 		}
 		if err != nil {
 			if h.r.Context().Err() == nil && !errors.Is(err, errEnding) {
-				h.b.logger.Error("a stream ends because the site does not say how it goes on",
-					zap.String("hub", h.b.use.hub.name), zap.String("path", h.r.URL.Path), zap.Error(err))
+				fail(ofBackend, h.b.use.hub.name, "a stream ends because the site does not say how it goes on",
+					zap.String("path", h.r.URL.Path), zap.Error(err))
 			}
 			panic(http.ErrAbortHandler) // its client comes again
 		}

@@ -45,7 +45,7 @@ func (s shaking) Done() <-chan struct{} {
 func (s shaking) shake(c *tls.Conn) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			logs().holds.Error("panic in a TLS handshake", zap.Any("reason", reason), zap.ByteString("stack", debug.Stack()))
+			fail(ofHolds, "", "panic in a TLS handshake", zap.Any("reason", reason), zap.ByteString("stack", debug.Stack()))
 			_ = c.Close()
 		}
 	}()

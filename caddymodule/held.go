@@ -40,6 +40,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask, ri
 	if right.who != nil {
 		user = right.who.User
 	}
+	unsaid := right.busy != ""
 	var stake *stake
 	if right.busy == "" {
 		var err error
@@ -55,6 +56,9 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask, ri
 	}
 	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
 	h.book.stake = stake
+	if unsaid {
+		h.book.denial = bySite
+	}
 	h.Waits = h.book.wait
 	if _, talks := ask.Answer.(hold.Talk); talks {
 		h.Deflate = c.Deflate
@@ -63,6 +67,7 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask, ri
 		h.Parking = c.parking(w, r, h.book, ask.Position)
 	}
 	if err := h.Begin(w, ofVisitor(r)); err != nil {
+		h.book.denial = counted
 		h.book.close(hold.Report{Outcome: hold.Denied})
 		status := http.StatusBadRequest
 		var handshake *hold.HandshakeError

@@ -58,7 +58,7 @@ func (p *Presence) config() presence.Config {
 func newMembers(name string, h *hub.Hub) *presence.Members {
 	return presence.New(h, nil, func(err error) {
 		if !errors.Is(err, hub.ErrClosed) {
-			logs().holds.Error("who comes and leaves cannot be published", zap.String("hub", name), zap.Error(err))
+			fail(ofHolds, name, "who comes and leaves cannot be published", zap.Error(err))
 		}
 	})
 }

@@ -117,7 +117,8 @@ var process struct {
 
 func init() {
 	process.stop = make(chan struct{})
-	process.logs.Store(&loggers{zap.NewNop(), zap.NewNop(), zap.NewNop(), zap.NewNop()})
+	nop := zap.NewNop()
+	process.logs.Store(&loggers{files: nop, stores: nop, holds: nop, backend: nop, access: nop, seldom: new(seldom)})
 	// For the holds of a generation that nobody followed; the others are answered by
 	// the newest one's end.
 	caddy.OnExit(func(context.Context) {
@@ -127,14 +128,19 @@ func init() {
 }
 
 // loggers are those by which a generation logs what may outlive it.
-type loggers struct{ files, stores, holds, access *zap.Logger }
+type loggers struct {
+	files, stores, holds, backend, access *zap.Logger
+	seldom                                *seldom
+}
 
 func loggersOf(ctx caddy.Context) loggers {
 	return loggers{
-		files:  ctx.Logger(new(App)).Named("files"),
-		stores: ctx.Logger(new(App)).Named("store"),
-		holds:  ctx.Logger(new(Comet)),
-		access: ctx.Logger(httpApp{}).Named("log.access"),
+		files:   ctx.Logger(new(App)).Named("files"),
+		stores:  ctx.Logger(new(App)).Named("store"),
+		holds:   ctx.Logger(new(Comet)),
+		backend: ctx.Logger(new(Backend)),
+		access:  ctx.Logger(httpApp{}).Named("log.access"),
+		seldom:  new(seldom),
 	}
 }
 
@@ -166,7 +172,7 @@ func stopHolds() {
 // cannot be.
 var theLot = sync.OnceValue(func() *park.Lot {
 	lot, err := park.New(func(reason any, stack []byte) {
-		logs().holds.Error("a parked connection was closed because of a mistake in this program; please report it",
+		fail(ofHolds, "", "a parked connection was closed because of a mistake in this program; please report it",
 			zap.Any("reason", reason), zap.ByteString("stack", stack))
 	}, noDescriptors)
 	if err != nil {
@@ -182,17 +188,10 @@ var theLot = sync.OnceValue(func() *park.Lot {
 	return lot
 })
 
-// lastShort is when it was last logged that descriptors ran out.
-var lastShort atomic.Int64
-
 // noDescriptors says why new visitors wait. Who is held already is not harmed.
 func noDescriptors() {
 	metrics().shortages.Inc()
-	now, last := time.Now().Unix(), lastShort.Load()
-	if now-last < 60 || !lastShort.CompareAndSwap(last, now) {
-		return
-	}
-	logs().holds.Warn("hardly a file descriptor is left: new connections wait until others end; raise LimitNOFILE in the service's unit (or ulimit -n), or lower max_holds")
+	warn(ofHolds, "", "hardly a file descriptor is left: new connections wait until others end; raise LimitNOFILE in the service's unit (or ulimit -n), or lower max_holds")
 }
 
 // newestApp is the newest started generation, nil if none is.

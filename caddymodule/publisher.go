@@ -25,10 +25,10 @@ type filePublisher struct {
 	watch source.Watch
 	// writes: the data is the file's new content, and the answer has none.
 	writes bool
-	logger *zap.Logger
+	hub    string
 }
 
-func newFilePublisher(dialect string, watches []Watch, channels []string, logger *zap.Logger) (*filePublisher, error) {
+func newFilePublisher(dialect, hub string, watches []Watch, channels []string) (*filePublisher, error) {
 	what, example := source.Touches, "watch /run/comet/*.comet"
 	switch dialect {
 	case "novcomet":
@@ -50,7 +50,7 @@ func newFilePublisher(dialect string, watches []Watch, channels []string, logger
 			if config.Owner != "" {
 				return nil, fmt.Errorf("answer_publish: the server itself would make the files of %s, and owner %s refuses them; take one of the two out", w.Glob, config.Owner)
 			}
-			return &filePublisher{w, what == source.Content, logger}, nil
+			return &filePublisher{w, what == source.Content, hub}, nil
 		}
 	}
 	return nil, fmt.Errorf("answer_publish needs the file that it is to change: add a line such as %s", example)
@@ -77,7 +77,7 @@ func (p *filePublisher) publish(w http.ResponseWriter, _ *http.Request, channel 
 		err = p.change(base, data)
 	}
 	if err != nil {
-		p.logger.Error("publishing by a file failed; the directory must exist and be writable for this process",
+		fail(ofHolds, p.hub, "publishing by a file failed; the directory must exist and be writable for this process",
 			zap.String("directory", p.watch.Dir()), zap.Error(err))
 	}
 	h := w.Header()

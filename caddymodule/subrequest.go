@@ -169,11 +169,11 @@ func isSubrequest(r *http.Request) bool {
 
 // refuseLoop refuses a sub-request that has come to where requests wait or where
 // sub-requests are made, and reports whether it was one.
-func refuseLoop(w http.ResponseWriter, r *http.Request, directive string, logger *zap.Logger) bool {
+func refuseLoop(w http.ResponseWriter, r *http.Request, directive, hub string) bool {
 	if !isSubrequest(r) {
 		return false
 	}
-	logger.Error("a sub-request of comet has come back to comet; have its address lead past it, or to PHP that does not wait",
+	fail(ofHolds, hub, "a sub-request of comet has come back to comet; have its address lead past it, or to PHP that does not wait",
 		zap.String("directive", directive), zap.String("path", r.URL.Path))
 	writeText(w, http.StatusLoopDetected, "comet asks itself")
 	return true

@@ -42,6 +42,9 @@ type notifier struct {
 	closed  bool
 	done    chan struct{}
 
+	// errors bounds what is logged of them.
+	errors rate.Sometimes
+
 	mu   sync.Mutex
 	dirs map[string]map[*dir]struct{} // by resolved path
 }
@@ -131,7 +134,9 @@ func (n *notifier) read(watcher *fsnotify.Watcher) {
 				// fsnotify ended a watch that the kernel had ended already: the
 				// directory was moved and deleted.
 			default:
-				n.logger().Warn("inotify reports an error; the regular scans go on", zap.Error(err))
+				n.errors.Do(func() {
+					n.logger().Warn("inotify reports an error; the regular scans go on", zap.Error(err))
+				})
 			}
 		}
 	}
