@@ -21,7 +21,8 @@ const (
 	// an instance, and newsAtOnce how many after a pause. What is more the kernel
 	// merges, or drops: then everything is looked at, and whoever floods pays for it.
 	newsPerSecond, newsAtOnce = 50_000, 16_384
-	// overflowQuiet is the least time between two warnings of lost events.
+	// overflowQuiet is the least time between two warnings of lost events, and between
+	// two of other errors of inotify.
 	overflowQuiet = time.Minute
 )
 
@@ -53,7 +54,10 @@ type notifier struct {
 var errNoInstance = errors.New("no instance")
 
 func (f *Files) newNotifier(overflow func()) *notifier {
-	return &notifier{logger: f.logger, overflow: overflow, open: f.inotify, dirs: map[string]map[*dir]struct{}{}}
+	return &notifier{
+		logger: f.logger, overflow: overflow, open: f.inotify, dirs: map[string]map[*dir]struct{}{},
+		errors: rate.Sometimes{First: 1, Interval: overflowQuiet},
+	}
 }
 
 // watch has d told of what happens in path, a path without symlinks (fsnotify
