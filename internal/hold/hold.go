@@ -61,6 +61,8 @@ type Hold struct {
 	Admit Admit
 	// Busy, if not empty, is why nothing is held: the client is told to come back.
 	Busy string
+	// Note is for who looks at the hub's holds: see [hub.SubConfig.Note].
+	Note any
 	// Waits, if not nil, is called when the hub knows of the hold: from here on it is
 	// told what happens.
 	Waits func()
@@ -258,7 +260,7 @@ func (h *Hold) open(since hub.Since, to line) (c course, b *base, err error) {
 	_, chooses := c.(*choosy)
 	once := !h.Answer.Stream() && !chooses
 	b.sub, err = h.subscribe(hub.SubConfig{
-		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: once,
+		Channels: h.Channels, Since: since, Waker: b, Who: h.Who, Once: once, Note: h.Note,
 	})
 	if err == nil && h.Waits != nil {
 		h.Waits()

@@ -49,7 +49,7 @@ func (h *Hold) learn(head []byte, l *Lease) *lease {
 	}
 	// What is kept must not keep the request.
 	again := &Hold{
-		Hub: h.Hub, Channels: h.Channels, Who: h.Who, Answer: h.Answer, Wait: h.Wait, Heartbeat: h.Heartbeat,
+		Hub: h.Hub, Channels: h.Channels, Who: h.Who, Answer: h.Answer, Wait: h.Wait, Heartbeat: h.Heartbeat, Note: h.Note,
 	}
 	until := park.In(l.For)
 	if h.Who != nil && !h.Who.Expires.IsZero() {

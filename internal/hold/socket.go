@@ -58,7 +58,7 @@ func (h *Hold) beginTalk(w http.ResponseWriter, r *http.Request, t Talk) error {
 	}, talk: c}
 	c.answer, c.line, c.aside = c.talk, &g.parked, g.aside
 	c.limit(h.Who)
-	c.sub, err = h.subscribe(hub.SubConfig{Channels: h.Channels, Since: h.Since, Waker: &c.base, Who: h.Who})
+	c.sub, err = h.subscribe(hub.SubConfig{Channels: h.Channels, Since: h.Since, Waker: &c.base, Who: h.Who, Note: h.Note})
 	switch {
 	case notNow(err):
 		g.refusal = appendClose(nil, tryLater, err.Error())

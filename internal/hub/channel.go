@@ -26,6 +26,8 @@ type channel struct {
 	// costs the same for one waiter and for many.
 	waiters []waiter
 	takes   uint32
+	// told is how many events there were.
+	told uint64
 	// subs counts all subscriptions that name the channel, armed or not.
 	subs int
 

@@ -155,6 +155,7 @@ func (h *Hub) applyLocked(b *batch, e *Entry) {
 	}
 	ch.state, ch.source = e.State, e.Source
 	h.published[e.Source]++
+	ch.told++
 	b.add(ch, event, e.Quiet)
 	h.keepLocked(ch, event)
 }

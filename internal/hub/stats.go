@@ -38,6 +38,8 @@ type Info struct {
 	Channel string
 	// Held is how many subscriptions follow the channel.
 	Held int
+	// Events is how many events there were since the channel is known.
+	Events uint64
 	// Cursor is the position of the channel's last event; its sequence is 0
 	// where the history has none.
 	Cursor Cursor
@@ -80,7 +82,7 @@ func (h *Hub) List(limit int) ([]Info, Cursor) {
 
 func (h *Hub) infoLocked(ch *channel) Info {
 	return Info{
-		Channel: ch.name, Held: ch.subs, Cursor: Cursor{h.epoch, ch.newest()},
+		Channel: ch.name, Held: ch.subs, Events: ch.told, Cursor: Cursor{h.epoch, ch.newest()},
 		Stamp: ch.stamp, History: len(ch.history()), Bytes: ch.bytes,
 	}
 }

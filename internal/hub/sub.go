@@ -81,6 +81,9 @@ type SubConfig struct {
 	Who *Who
 	// Once ends the subscription with its first delivery.
 	Once bool
+	// Note is for who looks at subscriptions by [Hub.Holds]. It must be safe for
+	// concurrent use.
+	Note any
 }
 
 // ErrNoChannel says that a subscription names no channel.
@@ -97,6 +100,7 @@ type Sub struct {
 	hub     *Hub
 	waker   Waker
 	who     *Who
+	note    any
 	members []member
 	// one is the room for members of the most common subscription.
 	one   [1]member
@@ -175,7 +179,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 		}
 	}
 	h.await()
-	s := &Sub{hub: h, waker: c.Waker, who: c.Who, stamps: c.Since.stamped, each: c.Since.each, all: c.Since.all, once: c.Once}
+	s := &Sub{hub: h, waker: c.Waker, who: c.Who, note: c.Note, stamps: c.Since.stamped, each: c.Since.each, all: c.Since.all, once: c.Once}
 	s.members = s.one[:0]
 
 	h.mu.Lock()
