@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 // TestTheAdminEndpointServesEveryHub as comet_publish serves one.
@@ -30,6 +32,7 @@ func TestTheAdminEndpointServesEveryHub(t *testing.T) {
 		{"list", "GET", shop + "/", "", 200, `"channel":"orders"`},
 		{"list of another", "GET", forum + "/", "", 200, `"channels":[]`},
 		{"list without the slash", "GET", forum, "", 200, `"channels":[]`},
+		{"by the latest", "GET", shop + "/?by=latest", "", 200, `"channels":[{"channel":"a/b"`},
 		{"info", "GET", shop + "/a%2Fb", "", 200, `"history":1`},
 		{"since all", "GET", shop + "/orders?since=all", "", 200, `"data":"news"`},
 		{"delete", "DELETE", shop + "/a%2Fb", "", 200, `"deleted":true`},
@@ -41,6 +44,19 @@ func TestTheAdminEndpointServesEveryHub(t *testing.T) {
 		{"control", "POST", shop + "/a%00", "x", 400, "control character"},
 		{"too large", "POST", shop + "/a", strings.Repeat("x", 101), 413, "the limit is 100 bytes"},
 		{"another method", "PATCH", shop + "/a", "x", 405, "PATCH is not for this address"},
+		{"by the held", "GET", shop + "/?by=held&limit=1", "", 200, `"channels":[{"channel":"orders"`},
+		{"by something", "GET", shop + "/?by=size", "", 400, "by is to be name, held, events or latest"},
+		{"too many", "GET", shop + "/?limit=1001", "", 400, "limit is to be a number from 1 to 1000"},
+		{"a parameter that is none", "GET", shop + "/?limt=1", "", 400, `did you mean \"limit\"`},
+		{"one twice", "GET", shop + "/?limit=1&limit=2", "", 400, "is to have one value"},
+		{"a hub's own status", "GET", shop + "/_status", "", 200, `"hub":"` + shop + `"`},
+		{"it is to be read", "POST", shop + "/_status", "x", 405, "use GET, HEAD"},
+		{"holds of an unknown hub", "GET", "nohub/_holds", "", 404, `there is no hub`},
+		{"holds by another method", "POST", "_holds", "x", 405, "use GET, HEAD"},
+		{"holds of a session", "GET", shop + "/_holds?session=x", "", 400, "is no parameter of this address"},
+		{"holds on no channel's name", "GET", "_holds?channel=%00", "", 400, "control character"},
+		{"none of the holds", "GET", "_holds?limit=0", "", 400, "limit is to be a number above 0"},
+		{"a query that is none", "GET", "_holds?%zz", "", 400, "the query cannot be read"},
 		{"status by POST", "POST", "", "x", 405, "POST is not for this address; use GET, HEAD"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,10 +72,10 @@ func TestTheAdminEndpointServesEveryHub(t *testing.T) {
 		if err := os.WriteFile(s.dir+"/seen.comet", nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		var st status
+		var st figures.Status
 		eventually(t, "the file is seen", func() bool {
 			a := send(admin, "GET", base, "")
-			st = status{}
+			st = figures.Status{}
 			if err := json.Unmarshal([]byte(a.body), &st); err != nil {
 				t.Fatalf("%q: %v", a.body, err)
 			}
@@ -70,11 +86,10 @@ func TestTheAdminEndpointServesEveryHub(t *testing.T) {
 		}
 		eventually(t, "that the poll had the event is counted", func() bool {
 			st = currentStatus()
-			return st.Hubs[1].Answered.Count == 1
+			return st.Hubs[1].Written.Events == 1
 		})
-		times := st.Hubs[1].Answered
-		if last := times.Buckets[len(times.Buckets)-1]; times.Seconds <= 0 || last.Seconds != 30 || last.Count != 1 {
-			t.Errorf("answered %+v", times)
+		if times := st.Hubs[1].Written; times.Seconds <= 0 {
+			t.Errorf("written %+v", times)
 		}
 		if w := st.Watches[0]; w.Hub != shop || w.Mode == "" || w.Glob != s.dir+"/*.comet" {
 			t.Errorf("watch %+v", w)

@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"net/http"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +16,7 @@ import (
 // book is where one hold is entered: when it began, and what becomes of it. It
 // may outlive the configuration that it began with, so it knows nothing of it.
 type book struct {
-	page  *page
+	*holder
 	began park.Moment
 	log   *logEntry // nil unless Caddy's line was taken over
 	// stake is what it takes of the visitor's, nil where nobody has limits.
@@ -75,12 +77,25 @@ func pageOf(hub, dialect, transport string) *page {
 	return p.(*page)
 }
 
-// open enters a hold.
-func (p *page) open(channels int) *book { return p.openAs(channels, false) }
+// holder is what is told of a hold to who looks. It is the same while the hold goes on
+// by a lease.
+type holder struct {
+	page *page
+	// client is the address, invalid where there is none.
+	client netip.Addr
+	// since is when the hold began, a [park.Moment]; aside is that it is parked.
+	since atomic.Int64
+	aside atomic.Bool
+}
 
-func (p *page) openAs(channels int, leased bool) *book {
+// open enters a hold.
+func (p *page) open(channels int, client netip.Addr) *book {
+	return p.openFor(&holder{page: p, client: client}, channels, false)
+}
+
+func (p *page) openFor(of *holder, channels int, leased bool) *book {
 	p.opened.Inc()
-	b := &book{page: p, began: park.Now(), channels: int32(channels)}
+	b := &book{holder: of, began: park.Now(), channels: int32(channels)}
 	b.logBegin(leased)
 	return b
 }
@@ -88,12 +103,14 @@ func (p *page) openAs(channels int, leased bool) *book {
 // wait says that the hub knows of the hold.
 func (b *book) wait() {
 	b.held = true
+	b.since.Store(int64(b.began))
 	b.page.held.Inc()
 }
 
 // park says that the hold goes on without its request.
 func (b *book) park() {
 	b.parked = true
+	b.aside.Store(true)
 	b.page.parked.Inc()
 	b.logPark()
 }
@@ -109,7 +126,7 @@ func (b *book) Ended(r hold.Report, status, size int, header func() http.Header)
 
 // Again opens the book of the same hold going on with another request.
 func (b *book) Again(head []byte) hold.Ended {
-	next := b.page.openAs(int(b.channels), true)
+	next := b.page.openFor(b.holder, int(b.channels), true)
 	if next.stake = b.stake; next.stake != nil {
 		next.stake.keep()
 	}

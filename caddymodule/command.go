@@ -1,21 +1,8 @@
 package caddymodule
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"os"
-	"slices"
-	"sort"
-	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
@@ -23,13 +10,17 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "comet",
-		Usage: "publish|tail|kick|status|doctor",
-		Short: "Publishes, follows channels, shows what is held and checks the running server",
+		Usage: "top|holds|tail|publish|kick|status|doctor",
+		Short: "Watches what is held in the running server, publishes, follows channels and checks",
 		Long: `
 Talks to the running server over its admin endpoint, by default localhost:2019.
 If yours is elsewhere, name it with --address, or name the configuration with
 --config and it is read from there. An endpoint on a Unix socket is written as
 unix//run/caddy/admin.sock.
+
+Where you may not use the admin endpoint, but the comet_publish of a hub, name
+that with --socket: /run/comet/publish/shop.sock, or 127.0.0.1:2020 with
+--key-file if it wants a key.
 
 Programs that publish all day should not use this command but touch a file or
 post to comet_publish; this is for the administrator's hands.`,
@@ -38,12 +29,91 @@ post to comet_publish; this is for the administrator's hands.`,
 }
 
 func addCommands(cmd *cobra.Command) {
-	cmd.PersistentFlags().String("address", "", "The admin endpoint of the running server")
-	cmd.PersistentFlags().StringP("config", "c", "", "The configuration file in which to look for the admin endpoint")
-	cmd.PersistentFlags().StringP("adapter", "a", "", "The adapter of that configuration file")
-	cmd.PersistentFlags().String("hub", "", "The hub; needed where the configuration has several")
+	flags := cmd.PersistentFlags()
+	flags.String("address", "", "The admin endpoint of the running server")
+	flags.StringP("config", "c", "", "The configuration file in which to look for the admin endpoint")
+	flags.StringP("adapter", "a", "", "The adapter of that configuration file")
+	flags.String("socket", "", "A hub's comet_publish, to use instead of the admin endpoint")
+	flags.String("key-file", "", "A file with the key that this comet_publish wants")
+	flags.String("hub", "", "The hub; needed where the configuration has several")
+	for _, of := range []string{"address", "config", "hub"} {
+		cmd.MarkFlagsMutuallyExclusive("socket", of)
+	}
+	for _, add := range []func() *cobra.Command{topCommand, holdsCommand, tailCommand, publishCommand, kickCommand, statusCommand} {
+		cmd.AddCommand(add())
+	}
+	// Without these a misspelt command prints help and counts as a success.
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
 
-	publish := &cobra.Command{
+func topCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "top",
+		Short: "Shows what goes on, again and again",
+		Long: `
+Shows hubs, what is held by dialect and transport, the busiest channels, file
+watches and which limits are near, with rates a second. Arrows choose, tab goes
+from hubs to channels, enter follows the channel, h lists holds, s sorts, ? tells
+of all keys, q ends it.
+
+Where the output is no terminal it prints one picture as text and ends.`,
+		Example: `  caddy comet top
+  caddy comet top --hub shop --interval 5s
+  caddy comet top | cat`,
+		Args: cobra.NoArgs,
+		RunE: caddycmd.WrapCommandFuncForCobra(runTop),
+	}
+	cmd.Flags().Duration("interval", time.Second, "How often to look, 200ms at least")
+	return cmd
+}
+
+func holdsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "holds",
+		Short: "Lists the requests that are held",
+		Long: `
+Lists each request that is held: its hub, dialect and transport, whether it is
+parked (and costs no goroutine), for how long it has been waiting, the client's
+address, the user if the site, a token or Caddy named one, and its channels. They
+come as the server finds them, in no order, and who comes or goes meanwhile may
+be missing. Event variables are a hub of their own, such as shop/doorbell.`,
+		Example: `  caddy comet holds
+  caddy comet holds --hub shop --channel orders --user 42
+  caddy comet holds --json | jq -r .client | sort | uniq -c | sort -rn | head`,
+		Args: cobra.NoArgs,
+		RunE: caddycmd.WrapCommandFuncForCobra(runHolds),
+	}
+	cmd.Flags().String("channel", "", "Only those that follow this channel")
+	cmd.Flags().String("user", "", "Only those of this user")
+	cmd.Flags().Int("limit", 0, "At most so many (default all)")
+	cmd.Flags().Bool("json", false, "Print each as a line of JSON")
+	return cmd
+}
+
+func tailCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tail <channel>[,<channel>...] [<channel>...]",
+		Short: "Prints the events of channels as they happen",
+		Long: `
+Prints each event as a line until you press Ctrl-C: its time, channel, type (if
+it has one) and data, in colours on a terminal unless NO_COLOR is set. It begins
+now, or with --since all at the oldest event that is kept, or with --since
+<cursor> after an event that you have seen. It survives a restart of the server;
+where events were lost a line says so on standard error.`,
+		Example: `  caddy comet tail orders alerts
+  caddy comet tail orders,alerts --since all
+  caddy comet tail --json orders | jq .data`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: caddycmd.WrapCommandFuncForCobra(runTail),
+	}
+	cmd.Flags().String("since", "now", "Where to begin: now, all or a cursor")
+	cmd.Flags().Bool("json", false, "Print each event as a line of JSON, as the server has it")
+	return cmd
+}
+
+func publishCommand() *cobra.Command {
+	cmd := &cobra.Command{
 		Use:   "publish <channel>[,<channel>...] [<data>|-]",
 		Short: "Publishes an event",
 		Long: `
@@ -57,25 +127,14 @@ JSON, everything else as text, unless --content-type says otherwise.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: caddycmd.WrapCommandFuncForCobra(runPublish),
 	}
-	publish.Flags().String("type", "", "The event's type (default \"message\")")
-	publish.Flags().String("id", "", "An ID that makes a repetition harmless")
-	publish.Flags().String("content-type", "", "The data's media type")
+	cmd.Flags().String("type", "", "The event's type (default \"message\")")
+	cmd.Flags().String("id", "", "An ID that makes a repetition harmless")
+	cmd.Flags().String("content-type", "", "The data's media type")
+	return cmd
+}
 
-	tail := &cobra.Command{
-		Use:   "tail <channel>[,<channel>...]",
-		Short: "Prints the events of channels as they happen",
-		Long: `
-Prints each event as a line of JSON until you press Ctrl-C. It begins now, or
-with --since all at the oldest event that is kept, or with --since <cursor>
-after an event that you have seen. It survives a restart of the server; where
-events were lost a line says so on standard error.`,
-		Example: "  caddy comet tail orders,alerts --since all",
-		Args:    cobra.ExactArgs(1),
-		RunE:    caddycmd.WrapCommandFuncForCobra(runTail),
-	}
-	tail.Flags().String("since", "now", "Where to begin: now, all or a cursor")
-
-	kick := &cobra.Command{
+func kickCommand() *cobra.Command {
+	cmd := &cobra.Command{
 		Use:   "kick",
 		Short: "Ends the holds of a user, a session or a channel",
 		Long: `
@@ -87,264 +146,25 @@ Prints how many were held.`,
 		Args: cobra.NoArgs,
 		RunE: caddycmd.WrapCommandFuncForCobra(runKick),
 	}
-	kick.Flags().String("user", "", "The user, as the site or the token named him")
-	kick.Flags().String("session", "", "The value of the session's cookie")
-	kick.Flags().String("channel", "", "The channel")
+	cmd.Flags().String("user", "", "The user, as the site or the token named him")
+	cmd.Flags().String("session", "", "The value of the session's cookie")
+	cmd.Flags().String("channel", "", "The channel")
+	return cmd
+}
 
-	status := &cobra.Command{
+func statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Shows hubs, held requests and file watches",
-		Args:  cobra.NoArgs,
-		RunE:  caddycmd.WrapCommandFuncForCobra(runStatus),
+		Long: `
+Shows each hub with what is held in it, by dialect and transport, its store and
+its file watches, once. With --json there is more: limits, what was refused and
+why, the process.`,
+		Example: `  caddy comet status
+  caddy comet status --socket /run/comet/publish/shop.sock --json`,
+		Args: cobra.NoArgs,
+		RunE: caddycmd.WrapCommandFuncForCobra(runStatus),
 	}
-	status.Flags().Bool("json", false, "Print JSON")
-	cmd.AddCommand(publish, tail, kick, status, doctorCommand())
-	// Without these a misspelt command prints help and counts as a success.
-	cmd.Args = cobra.NoArgs
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-}
-
-// admin is the running server's admin endpoint.
-type admin struct{ address string }
-
-func adminOf(fl caddycmd.Flags) (admin, error) {
-	address, err := caddycmd.DetermineAdminAPIAddress(fl.String("address"), nil, fl.String("config"), fl.String("adapter"))
-	return admin{address}, err
-}
-
-// do makes a request and reads its JSON answer into v.
-func (a admin) do(method, uri string, header http.Header, body io.Reader, v any) error {
-	res, err := caddycmd.AdminAPIRequest(a.address, method, uri, header, body)
-	if err != nil {
-		return explain(err, a.address)
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", a.address, err)
-	}
-	return nil
-}
-
-// explain says what to do about the most common failures.
-func explain(err error, address string) error {
-	text := err.Error()
-	if i := strings.IndexByte(text, '{'); i >= 0 {
-		var refused struct{ Error string }
-		if json.Unmarshal([]byte(text[i:]), &refused) == nil && refused.Error != "" {
-			return errors.New(refused.Error) // our own endpoint's sentence
-		}
-	}
-	switch {
-	case strings.Contains(text, "connection refused"), strings.Contains(text, "no such file"):
-		return fmt.Errorf("no server answers at the admin endpoint %s: is it running? if its endpoint is elsewhere, name it with --address (%w)", address, err)
-	case strings.Contains(text, "404 page not found"):
-		return fmt.Errorf("the server at the admin endpoint %s has no comet in it; is another Caddy running there?", address)
-	case strings.Contains(text, "permission denied"):
-		return fmt.Errorf("the admin endpoint %s is not for this user: run the command as the server's user or as root (%w)", address, err)
-	}
-	return err
-}
-
-// hub returns the hub that the flags name, or the only one there is.
-func (a admin) hub(fl caddycmd.Flags) (string, error) {
-	if name := fl.String("hub"); name != "" {
-		return name, nil
-	}
-	var s status
-	if err := a.do(http.MethodGet, "/comet/", nil, nil, &s); err != nil {
-		return "", err
-	}
-	var names []string
-	for _, h := range s.Hubs {
-		if !strings.Contains(h.Hub, "/") { // no namespace, which is meant only where it is named
-			names = append(names, h.Hub)
-		}
-	}
-	switch len(names) {
-	case 0:
-		return "", errors.New("the running configuration uses no hub: it has no comet directive")
-	case 1:
-		return names[0], nil
-	}
-	return "", fmt.Errorf("there are several hubs; choose one with --hub: %s", strings.Join(names, ", "))
-}
-
-// hubURI returns the address of channels, as the user wrote them, in the hub.
-func (a admin) hubURI(fl caddycmd.Flags, channels string) (string, error) {
-	hub, err := a.hub(fl)
-	if err != nil {
-		return "", err
-	}
-	parts := strings.Split(channels, ",")
-	for i := range parts {
-		parts[i] = url.PathEscape(parts[i])
-	}
-	return "/comet/" + url.PathEscape(hub) + "/" + strings.Join(parts, ","), nil
-}
-
-func runPublish(fl caddycmd.Flags) (int, error) {
-	a, err := adminOf(fl)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	var data []byte
-	switch arg := fl.Arg(1); arg {
-	case "-":
-		if data, err = io.ReadAll(os.Stdin); err != nil {
-			return caddy.ExitCodeFailedStartup, err
-		}
-	default:
-		data = []byte(arg)
-	}
-	uri, err := a.hubURI(fl, fl.Arg(0))
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	header := http.Header{"Content-Type": {contentType(fl.String("content-type"), data)}}
-	for flag, name := range map[string]string{"type": "Comet-Type", "id": "Comet-Id"} {
-		if v := fl.String(flag); v != "" {
-			header.Set(name, v)
-		}
-	}
-	var answer json.RawMessage
-	if err := a.do(http.MethodPost, uri, header, bytes.NewReader(data), &answer); err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	fmt.Println(string(answer))
-	return caddy.ExitCodeSuccess, nil
-}
-
-// tailRetry is how long tail waits for a server that is away.
-const tailRetry = time.Second
-
-func runTail(fl caddycmd.Flags) (int, error) {
-	a, err := adminOf(fl)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	uri, err := a.hubURI(fl, fl.Arg(0))
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	since, connected, away := fl.String("since"), false, false
-	for {
-		var answer struct {
-			Cursor string            `json:"cursor"`
-			Gap    bool              `json:"gap"`
-			Events []json.RawMessage `json:"events"`
-		}
-		err := a.do(http.MethodGet, uri+"?since="+url.QueryEscape(since), nil, nil, &answer)
-		switch {
-		case err != nil && !connected:
-			return caddy.ExitCodeFailedStartup, err
-		case err != nil:
-			// Also a 404: a server that starts has its admin endpoint before its hubs.
-			if !away {
-				fmt.Fprintln(os.Stderr, "the server is away; waiting for it:", err)
-			}
-			away = true
-			time.Sleep(tailRetry)
-			continue
-		}
-		connected, away = true, false
-		if answer.Gap {
-			fmt.Fprintln(os.Stderr, "events are lost: the server has forgotten what was after", since)
-		}
-		for _, e := range answer.Events {
-			fmt.Println(string(e))
-		}
-		since = answer.Cursor
-	}
-}
-
-func runKick(fl caddycmd.Flags) (int, error) {
-	a, err := adminOf(fl)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	query := make(url.Values)
-	for _, name := range []string{"user", "session", "channel"} {
-		if value := fl.String(name); value != "" {
-			query.Set(name, value)
-		}
-	}
-	if len(query) == 0 {
-		return caddy.ExitCodeFailedStartup, errors.New("say whose holds are to end: --user, --session or --channel")
-	}
-	uri, err := a.hubURI(fl, holdsName)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	var answer struct{ Ended int }
-	if err := a.do(http.MethodDelete, uri+"?"+query.Encode(), nil, nil, &answer); err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	fmt.Println(answer.Ended, "ended")
-	return caddy.ExitCodeSuccess, nil
-}
-
-func runStatus(fl caddycmd.Flags) (int, error) {
-	a, err := adminOf(fl)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	var s status
-	if err := a.do(http.MethodGet, "/comet/", nil, nil, &s); err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	if fl.Bool("json") {
-		encoder := json.NewEncoder(os.Stdout)
-		encoder.SetIndent("", "  ")
-		return caddy.ExitCodeSuccess, encoder.Encode(s)
-	}
-	only := fl.String("hub")
-	if only != "" && !slices.ContainsFunc(s.Hubs, func(h hubStatus) bool { return h.Hub == only }) {
-		return caddy.ExitCodeFailedStartup, fmt.Errorf("there is no hub %q in the running configuration", only)
-	}
-	return caddy.ExitCodeSuccess, s.print(os.Stdout, only)
-}
-
-// print writes the status as tables, of one hub or of all.
-func (s status) print(out io.Writer, only string) error {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "HUB\tHELD\tCHANNELS\tEVENTS KEPT\tPUBLISHED\tDELIVERED\tCURSOR")
-	for _, h := range s.Hubs {
-		if only != "" && h.Hub != only {
-			continue
-		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%d\t%s\n", h.Hub, h.Held, h.Channels, h.History, sources(h.Published), h.Delivered, h.Cursor)
-	}
-	if len(s.Hubs) == 0 {
-		fmt.Fprintln(w, "(none: the running configuration has no comet directive)")
-	}
-	for i, title := 0, "\nSTORE\tHUB\tBYTES\tERROR"; i < len(s.Hubs); i++ {
-		if h := s.Hubs[i]; h.Store != nil && (only == "" || h.Hub == only) {
-			if title != "" {
-				fmt.Fprintln(w, title)
-				title = ""
-			}
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", h.Store.Path, h.Hub, h.Store.Bytes, h.Store.Error)
-		}
-	}
-	if len(s.Watches) > 0 {
-		fmt.Fprintln(w, "\nWATCH\tHUB\tWHAT\tBY\tFILES\tLAST ERROR")
-	}
-	for _, f := range s.Watches {
-		if only == "" || f.Hub == only {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", f.Glob, f.Hub, f.What, f.Mode, f.Files, f.LastError)
-		}
-	}
-	return w.Flush()
-}
-
-func sources(published map[string]uint64) string {
-	var parts []string
-	for source, n := range published {
-		parts = append(parts, fmt.Sprintf("%d by %s", n, source))
-	}
-	if len(parts) == 0 {
-		return "0"
-	}
-	sort.Strings(parts)
-	return strings.Join(parts, ", ")
+	cmd.Flags().Bool("json", false, "Print JSON")
+	return cmd
 }

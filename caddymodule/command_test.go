@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 // run runs `caddy comet …` and returns what it printed and its exit code.
@@ -159,7 +161,7 @@ func TestTheCommandShowsTheStatus(t *testing.T) {
 		t.Errorf("of one hub: %s", out)
 	}
 	out, errs, code = run(t, "", "status", "--json", "--address", address)
-	var st status
+	var st figures.Status
 	if err := json.Unmarshal([]byte(out), &st); err != nil || code != 0 || len(st.Hubs) != 2 || st.Hubs[0].Held != 1 || len(st.Watches) != 1 {
 		t.Errorf("%d %s %s", code, out, errs)
 	}
@@ -179,7 +181,7 @@ func TestTailGoesOnAcrossARestart(t *testing.T) {
 	since := s.must("orders", "two")
 
 	follow := func(since string) (out, errs *bufio.Scanner) {
-		tail := command(t, "tail", "--address", address, "orders", "--since", since)
+		tail := command(t, "tail", "--json", "--address", address, "orders", "--since", since)
 		stdout, _ := tail.StdoutPipe()
 		stderr, _ := tail.StderrPipe()
 		if err := tail.Start(); err != nil {

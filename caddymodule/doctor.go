@@ -130,17 +130,17 @@ func headersOf(cmd *cobra.Command) (http.Header, error) {
 
 // runningServer is the server at an admin endpoint, as the doctor finds it.
 type runningServer struct {
-	admin
-	facts doctor.Facts
-	setup *doctor.Setup
-	err   error
+	address string
+	facts   doctor.Facts
+	setup   *doctor.Setup
+	err     error
 }
 
 // findServer looks at each of the places for a server of ours. Where there is none, the
 // first place counts at which anybody is, else the first of all.
 func findServer(places []string) (s runningServer) {
 	for i, address := range places {
-		next := runningServer{admin: admin{address}}
+		next := runningServer{address: address}
 		next.err = next.read()
 		if next.err == nil {
 			return next
@@ -168,7 +168,7 @@ func (s *runningServer) read() error {
 // Do implements [doctor.Admin].
 func (s *runningServer) Do(method, uri string, header http.Header, body io.Reader, v any) error {
 	if err := s.raw(method, uri, header, body, v); err != nil {
-		return explain(err, s.address)
+		return fmt.Errorf("the admin endpoint %s: %w", s.address, err)
 	}
 	return nil
 }

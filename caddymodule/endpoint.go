@@ -42,11 +42,17 @@ func (e endpoint) serve(w http.ResponseWriter, r *http.Request, names string) {
 		if !allow(w, r, http.MethodGet, http.MethodHead) {
 			return
 		}
-		e.list(w)
+		e.list(w, r)
 		return
 	}
-	if names == holdsName {
+	switch names {
+	case holdsName:
 		e.serveHolds(w, r)
+		return
+	case statusName:
+		if allow(w, r, http.MethodGet, http.MethodHead) {
+			writeJSON(w, http.StatusOK, statusOf(e.hub.withNamespaces()))
+		}
 		return
 	}
 	channels, err := publishNames(names)
@@ -149,32 +155,6 @@ func (e endpoint) tail(w http.ResponseWriter, r *http.Request, channels []string
 	if _, err := h.Serve(w, r); err != nil {
 		writeError(w, http.StatusBadRequest, err)
 	}
-}
-
-type described struct {
-	Channel string `json:"channel"`
-	Held    int    `json:"held"`
-	Cursor  string `json:"cursor"`
-	History int    `json:"history"`
-	Bytes   int64  `json:"bytes"`
-}
-
-func describe(i hub.Info) described {
-	return described{i.Channel, i.Held, i.Cursor.String(), i.History, i.Bytes}
-}
-
-func (e endpoint) list(w http.ResponseWriter) {
-	infos, cursor := e.hub.List(maxListed)
-	stats := e.hub.Stats()
-	listed := make([]described, len(infos))
-	for i := range infos {
-		listed[i] = describe(infos[i])
-	}
-	answer := map[string]any{"hub": e.hub.name, "cursor": cursor.String(), "held": stats.Holds, "channels": listed}
-	if more := stats.Channels - len(listed); more > 0 {
-		answer["more"] = more
-	}
-	writeJSON(w, http.StatusOK, answer)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

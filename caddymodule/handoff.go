@@ -204,7 +204,8 @@ func (h *handover) hold(i *handoff.Instruction, answer dialect.Answer) *heldRequ
 		Hub: h.b.use.hub.Hub, Channels: names(i), Since: h.since(i), Answer: answer,
 		Ends: hold.Ends{Stop: process.stop, Retire: h.b.app.retire},
 	}
-	held.book = pageOf(h.b.use.hub.name, "handoff", answer.Transport()).open(len(i.Channels))
+	held.book = pageOf(h.b.use.hub.name, "handoff", answer.Transport()).open(len(i.Channels), clientOf(h.r))
+	held.Note = held.book.holder
 	held.Waits = held.book.wait
 	return held
 }

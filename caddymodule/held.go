@@ -54,7 +54,8 @@ func (c *Comet) hold(w http.ResponseWriter, r *http.Request, ask dialect.Ask, ri
 		Wait: wait, Heartbeat: heartbeat, Who: right.who, Admit: right.admit, Busy: right.busy,
 		Ends: hold.Ends{Stop: process.stop, Retire: c.app.retire},
 	}
-	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels))
+	h.book = pageOf(c.use.hub.name, c.Dialect, ask.Answer.Transport()).open(len(ask.Channels), clientOf(r))
+	h.Note = h.book.holder
 	h.book.stake = stake
 	if unsaid {
 		h.book.denial = bySite

@@ -13,15 +13,20 @@ import (
 // holdsName is the endpoint's name for the hub's holds.
 const holdsName = "_holds"
 
-// serveHolds ends holds:
+// serveHolds lists holds, or ends them:
 //
+//	GET /_holds?channel=orders
 //	DELETE /_holds?user=42
 //	DELETE /_holds?session=<the session cookie's value>&channel=orders
 //
 // Who is all that is named is not heard of again until the site, or a newer token,
 // has let him in anew.
 func (e endpoint) serveHolds(w http.ResponseWriter, r *http.Request) {
-	if !allow(w, r, http.MethodDelete) {
+	if !allow(w, r, http.MethodGet, http.MethodHead, http.MethodDelete) {
+		return
+	}
+	if r.Method != http.MethodDelete {
+		listHolds(w, r, e.hub.withNamespaces())
 		return
 	}
 	k, err := readKick(r.URL.RawQuery)

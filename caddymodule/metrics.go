@@ -129,35 +129,6 @@ func askedSite(hub, purpose, result string, took time.Duration) {
 	m.askSeconds.WithLabelValues(hub, purpose).Observe(took.Seconds())
 }
 
-// publishTimes are how long a hub's publishes took so far, as the histogram counts them:
-// what happened meanwhile is the difference of two.
-type publishTimes struct {
-	Count   uint64       `json:"count"`
-	Seconds float64      `json:"seconds"`
-	Buckets []timeBucket `json:"buckets"`
-}
-
-// timeBucket is how many took so many seconds at most. What took longer than the last
-// of them is in the count alone.
-type timeBucket struct {
-	Seconds float64 `json:"le"`
-	Count   uint64  `json:"count"`
-}
-
-func publishTimesOf(hub string) (times publishTimes) {
-	var m dto.Metric
-	histogram, ok := metrics().publishSeconds.WithLabelValues(hub).(prometheus.Metric)
-	if !ok || histogram.Write(&m) != nil {
-		return times
-	}
-	h := m.GetHistogram()
-	times.Count, times.Seconds = h.GetSampleCount(), h.GetSampleSum()
-	for _, b := range h.GetBucket() {
-		times.Buckets = append(times.Buckets, timeBucket{b.GetUpperBound(), b.GetCumulativeCount()})
-	}
-	return times
-}
-
 // registerMetrics adds all figures to a config generation's registry.
 func registerMetrics(registry *prometheus.Registry) error {
 	for _, c := range metrics().all() {

@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 // TestAPublishAnswersThePollsOfBothDialects goes the whole way: hold, publish,
@@ -192,7 +194,7 @@ func TestTheListingIsBounded(t *testing.T) {
 		Hub      string
 		Cursor   string
 		More     int
-		Channels []described
+		Channels []figures.Channel
 	}
 	if err := json.Unmarshal([]byte(a.body), &l); err != nil || l.Hub != hub || l.More != 9000 || len(l.Channels) != 1000 ||
 		l.Channels[999].Channel != "c00999" || !strings.HasSuffix(l.Cursor, ".10000") || !strings.HasSuffix(l.Channels[7].Cursor, ".8") {

@@ -44,15 +44,22 @@ func (u *hubUse) stake(r *http.Request, user string) (*stake, error) {
 // networkOf is the address of a request's client, by Caddy's trusted_proxies, or its
 // /64 of IPv6, which one client has all of. "" where it has none, on a Unix socket.
 func networkOf(r *http.Request) string {
-	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	ip, err := netip.ParseAddr(text)
-	if err != nil {
+	ip := clientOf(r)
+	switch {
+	case !ip.IsValid():
 		return ""
-	}
-	if ip = ip.Unmap().WithZone(""); ip.Is4() {
+	case ip.Is4():
 		return ip.String()
 	}
 	const whole = 64
 	prefix, _ := ip.Prefix(whole) // every IPv6 has one
 	return prefix.String()
+}
+
+// clientOf is the address of a request's client, by Caddy's trusted_proxies; invalid where
+// it has none, on a Unix socket.
+func clientOf(r *http.Request) netip.Addr {
+	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	ip, _ := netip.ParseAddr(text)
+	return ip.Unmap().WithZone("")
 }

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 	"github.com/caddy-comet/caddy-comet/internal/log"
 )
@@ -50,7 +51,7 @@ func (s *sharedHub) feeder() *feeder {
 	return s.feed
 }
 
-func (s *sharedHub) storeStatus() *storeStatus {
+func (s *sharedHub) storeStatus() *figures.Store {
 	s.mu.Lock()
 	path := s.path
 	s.mu.Unlock()
@@ -58,7 +59,7 @@ func (s *sharedHub) storeStatus() *storeStatus {
 	if !ok || path == "" {
 		return nil
 	}
-	status := &storeStatus{Path: path, Bytes: stats.Bytes}
+	status := &figures.Store{Path: path, Bytes: stats.Bytes}
 	if stats.Err != nil {
 		status.Error = stats.Err.Error()
 	}
