@@ -162,6 +162,9 @@ func (t *Top) hear(m heard) tea.Cmd {
 	t.tail.lost = t.tail.lost || m.news.Gap
 	for _, raw := range m.news.Events {
 		t.tail.add(raw)
+		if t.screen == events && (t.from > 0 || t.paused) {
+			t.from++ // what is being read stays where it is
+		}
 	}
 	return t.listen(m.news.Cursor, 0)
 }

@@ -13,7 +13,7 @@ var keys = [][2]string{
 	{"enter", "on a hub: to its channels; on a channel: follow its events"},
 	{"h", "list what is held: in the hub, or on the channel that is chosen"},
 	{"s", "sort the table in another order"},
-	{"p space", "pause, and go on"},
+	{"p space", "hold the picture still, and go on"},
 	{"esc", "back"},
 	{"?", "this page"},
 	{"q", "quit"},
@@ -112,8 +112,10 @@ func (t *Top) sort() tea.Cmd {
 // move goes down by so many lines.
 func (t *Top) move(by int) tea.Cmd {
 	switch {
-	case t.screen == holding || t.screen == events:
+	case t.screen == holding:
 		t.from = max(0, t.from+by)
+	case t.screen == events: // from the newest
+		t.from = max(0, t.from-by)
 	case t.screen != overview:
 	case t.focus == onHubs:
 		if hubs := t.ordered(); len(hubs) > 0 {

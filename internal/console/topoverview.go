@@ -67,7 +67,30 @@ func (t *Top) share(tables []table, room int) (heights []int, apart bool) {
 		heights[2] = left
 		return heights, true
 	}
-	heights[2] = max(2, room-used+len(tables)-1)
+	heights[2] = 0
+	over := -room
+	for _, n := range heights {
+		over += n
+	}
+	// Without the empty lines, and then without what is looked at the least.
+	const least = 2 // a title and a row
+	heights[2] = max(least, -over)
+	over += heights[2]
+	order := []int{3, 1, 2, 0}
+	if t.focus == onChannels {
+		order = []int{3, 1, 0, 2}
+	}
+	for k, i := range order {
+		last := k == len(order)-1
+		cut := min(max(0, over), heights[i])
+		if left := heights[i] - cut; left < least && !last {
+			cut = heights[i]
+		} else if last {
+			cut = min(cut, max(0, heights[i]-least))
+		}
+		heights[i] -= cut
+		over -= cut
+	}
 	return heights, false
 }
 

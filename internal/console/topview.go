@@ -137,12 +137,8 @@ func (p table) lines(most, width int) []string {
 		rest += c.width + 2
 	}
 	columns[0].width = max(columns[0].width, min(width-rest-2, 60))
-	style := heading
-	if p.here {
-		style = heading.Underline(true)
-	}
 	title := fmt.Sprintf("%s (%s)%s", p.title, number(len(p.rows)+p.more), p.order)
-	lines := []string{"  " + style.Render(row(columns, append([]string{title}, titlesOf(columns[1:])...)))}
+	lines := []string{"  " + heading.Render(row(columns, append([]string{title}, titlesOf(columns[1:])...)))}
 	from := max(0, p.mark-(most-1)+1)
 	for i := from; i < len(p.rows) && len(lines) < most; i++ {
 		cells := append([]string(nil), p.rows[i]...)
@@ -183,7 +179,7 @@ func (t *Top) help() []string {
 		"  holds, sent   how much of max_holds and max_in_flight is in use",
 		"  event, quiet  holds that ended by an event, or by none in their time",
 		"  gone          holds whose client went away",
-		"  other         refused, too slow, kicked, ended by a reload: see docs/operations.md")
+		"  other         those that were refused, too slow, kicked and so on")
 }
 
 // events is the channel that is followed.
@@ -226,11 +222,12 @@ func (t *Top) holding() []string {
 	if t.holds.More > 0 {
 		about += fmt.Sprintf(", of which %d are here", n)
 	}
-	lines := append(t.head(), bold.Render(about), "", heading.Render(titles(holdColumns)))
+	columns := holdColumns[1:] // the hub is known
+	lines := append(t.head(), bold.Render(about), "", heading.Render(titles(columns)))
 	room := max(1, t.height-1-len(lines))
 	t.from = min(t.from, max(0, n-room))
 	for _, h := range t.holds.Holds[t.from:min(n, t.from+room)] {
-		lines = append(lines, row(holdColumns, holdCells(h)))
+		lines = append(lines, row(columns, holdCells(h)[1:]))
 	}
 	return lines
 }
