@@ -35,7 +35,7 @@ func (e event) text() string {
 		return Plain(string(e.Data))
 	}
 	if e.Encoding == "base64" {
-		return fmt.Sprintf("(%d bytes)", base64.StdEncoding.DecodedLen(len(strings.TrimRight(s, "="))))
+		return fmt.Sprintf("(%d bytes)", base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(s, "="))))
 	}
 	return Plain(s)
 }
@@ -43,7 +43,7 @@ func (e event) text() string {
 // line is the event in one line, channels of up to width characters one below the other.
 func (e event) line(width int) string {
 	kind := ""
-	if e.Type != "message" {
+	if e.Type != "" && e.Type != "message" {
 		kind = bold.Render(Plain(e.Type)) + " "
 	}
 	name := Plain(e.Channel)

@@ -2,6 +2,7 @@ package console
 
 import (
 	"io"
+	"strings"
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
@@ -34,5 +35,11 @@ func tint(channel string) lipgloss.Style { return tints[place(channel, len(tints
 // Colours is a writer that leaves out the colours which its terminal has not, or which
 // NO_COLOR in the environment forbids; all of them where it is no terminal.
 func Colours(out io.Writer, environ []string) io.Writer {
-	return colorprofile.NewWriter(out, environ)
+	w := colorprofile.NewWriter(out, environ)
+	for _, e := range environ {
+		if value, ok := strings.CutPrefix(e, "NO_COLOR="); ok && value != "" {
+			w.Profile = min(w.Profile, colorprofile.ASCII) // whoever else asks for some
+		}
+	}
+	return w
 }

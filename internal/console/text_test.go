@@ -151,7 +151,9 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 	publish := &Remote{Network: "unix", Address: socket, Name: socket, Own: true}
 	gone := &Remote{Network: "unix", Address: "/nowhere/at/all/x.sock", Name: "x"}
 	tcp := &Remote{Network: "tcp", Address: "localhost:2019", Name: "localhost:2019"}
-	dialling := func(err error) error { return &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", err)} }
+	dialling := func(err error) error {
+		return &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", err)}
+	}
 	for _, c := range []struct {
 		r    *Remote
 		err  error
