@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 // one more where a lease goes on with it.
 func TestTheLifeOfAHoldIsThreeLines(t *testing.T) {
 	kept := observed(t, zapcore.DebugLevel)
-	b := pageOf(unique("told"), nativeDialect, "poll").open(3)
+	b := pageOf(unique("told"), nativeDialect, "poll").open(3, netip.Addr{})
 	b.wait()
 	b.park()
 	next := b.Again(nil).(*book)
