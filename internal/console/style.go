@@ -13,7 +13,6 @@ var (
 	faint   = lipgloss.NewStyle().Faint(true)
 	bold    = lipgloss.NewStyle().Bold(true)
 	heading = lipgloss.NewStyle().Foreground(lipgloss.Cyan).Bold(true)
-	good    = lipgloss.NewStyle().Foreground(lipgloss.Green)
 	near    = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
 	bad     = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
 	chosen  = lipgloss.NewStyle().Reverse(true)

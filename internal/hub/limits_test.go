@@ -199,7 +199,7 @@ func TestStatsInfoListDelete(t *testing.T) {
 		s := r.wait(hub.Since{}, "b", "c")
 		epoch, stamp := r.hub.Cursor().Epoch, r.clock.Now().Unix()
 		info, ok := r.hub.Info("b")
-		want := hub.Info{Channel: "b", Held: 1, Cursor: hub.Cursor{Epoch: epoch, Seq: 3}, Stamp: stamp, History: 2, Bytes: info.Bytes}
+		want := hub.Info{Channel: "b", Held: 1, Events: 2, Cursor: hub.Cursor{Epoch: epoch, Seq: 3}, Stamp: stamp, History: 2, Bytes: info.Bytes}
 		if !ok || info != want || info.Bytes < 4+2*hub.EventOverhead {
 			t.Errorf("got %+v, want %+v", info, want)
 		}
