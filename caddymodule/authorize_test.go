@@ -469,7 +469,7 @@ func TestTheEndpointKicks(t *testing.T) {
 		kick(query).wants(t, 400, part)
 	}
 	kick("?user=nobody+here").wants(t, 200, `"ended":0`)
-	send(plain, "GET", "http://"+s.publish+"/_holds", "").wants(t, 405, "DELETE")
+	send(plain, "POST", "http://"+s.publish+"/_holds", "").wants(t, 405, "DELETE")
 	send(plain, "DELETE", "http://"+s.publish+"/_holds?user=1", "", "Origin", "http://evil.example").wants(t, 403, "browsers")
 
 	// Whom one of Caddy's own handlers has let in has a name, and what is held for an

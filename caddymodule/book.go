@@ -90,14 +90,19 @@ type holder struct {
 
 // open enters a hold.
 func (p *page) open(channels int, client netip.Addr) *book {
-	return p.openFor(&holder{page: p, client: client}, channels, false)
+	both := &struct { // in one piece of memory
+		book
+		holder
+	}{holder: holder{page: p, client: client}}
+	both.book.begin(&both.holder, channels, false)
+	return &both.book
 }
 
-func (p *page) openFor(of *holder, channels int, leased bool) *book {
-	p.opened.Inc()
-	b := &book{holder: of, began: park.Now(), channels: int32(channels)}
+// begin is the beginning of a hold, or of its next poll by a lease.
+func (b *book) begin(of *holder, channels int, leased bool) {
+	of.page.opened.Inc()
+	b.holder, b.began, b.channels = of, park.Now(), int32(channels)
 	b.logBegin(leased)
-	return b
 }
 
 // wait says that the hub knows of the hold.
@@ -126,7 +131,8 @@ func (b *book) Ended(r hold.Report, status, size int, header func() http.Header)
 
 // Again opens the book of the same hold going on with another request.
 func (b *book) Again(head []byte) hold.Ended {
-	next := b.page.openFor(b.holder, int(b.channels), true)
+	next := new(book)
+	next.begin(b.holder, int(b.channels), true)
 	if next.stake = b.stake; next.stake != nil {
 		next.stake.keep()
 	}

@@ -39,7 +39,7 @@ func addCommands(cmd *cobra.Command) {
 	for _, of := range []string{"address", "config", "hub"} {
 		cmd.MarkFlagsMutuallyExclusive("socket", of)
 	}
-	for _, add := range []func() *cobra.Command{topCommand, holdsCommand, tailCommand, publishCommand, kickCommand, statusCommand} {
+	for _, add := range []func() *cobra.Command{topCommand, holdsCommand, tailCommand, publishCommand, kickCommand, statusCommand, doctorCommand} {
 		cmd.AddCommand(add())
 	}
 	// Without these a misspelt command prints help and counts as a success.

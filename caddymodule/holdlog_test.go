@@ -51,7 +51,7 @@ func TestAHoldThatNobodyLogsCostsItsBookAlone(t *testing.T) {
 	observed(t, zapcore.InfoLevel)
 	p := pageOf(unique("untold"), nativeDialect, "poll")
 	life := func() {
-		b := p.open(3)
+		b := p.open(3, netip.Addr{})
 		b.wait()
 		b.park()
 		b.Ended(hold.Report{Outcome: hold.Event, Events: 2}, 200, 10, nil)
@@ -67,7 +67,7 @@ func BenchmarkAHoldThatNobodyLogs(b *testing.B) {
 	p := pageOf(unique("untold"), nativeDialect, "poll")
 	b.ReportAllocs()
 	for b.Loop() {
-		h := p.open(3)
+		h := p.open(3, netip.Addr{})
 		h.wait()
 		h.park()
 		h.Ended(hold.Report{Outcome: hold.Event, Events: 2}, 200, 10, nil)
