@@ -78,12 +78,21 @@ func bySocket(r *http.Request) bool {
 
 // refuseProxy refuses what was passed on: its sender is not who connected.
 func refuseProxy(r *http.Request) error {
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
-		if r.Header.Get(name) != "" {
-			return fmt.Errorf("the request came through a proxy (%s is set), so its sender is unknown; publish directly, or set a key", name)
-		}
+	if name := forwarded(r); name != "" {
+		return fmt.Errorf("the request came through a proxy (%s is set), so its sender is unknown; publish directly, or set a key", name)
 	}
 	return nil
+}
+
+// forwarded names the header that says that a proxy passed the request on, empty where
+// there is none.
+func forwarded(r *http.Request) string {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // refuseBrowser refuses what a browser sent: a page from anywhere may make the

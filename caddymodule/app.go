@@ -59,6 +59,8 @@ type App struct {
 	homes map[*caddyhttp.Server]*home
 	// retired: no more are made.
 	retired bool
+	// views are the hubs that status pages show, "" for all.
+	views []string
 	generation
 }
 
@@ -117,7 +119,7 @@ func checkHubName(name string) error {
 // a running configuration uses.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
-	a.logger = ctx.Logger()
+	a.logger = noting(ctx.Logger())
 	a.logs = loggersOf(ctx)
 	a.uses = make(map[string]*hubUse)
 	a.servers = make(map[*caddyhttp.Server]bool)
@@ -289,7 +291,11 @@ func (a *App) http() *caddyhttp.App {
 
 func (a *App) hubNames() []string { return slices.Sorted(maps.Keys(a.Hubs)) }
 
+// sharedHubs are the hubs that the generation mentions, in the order of their names. It
+// may be asked while the generation ends.
 func (a *App) sharedHubs() []*sharedHub {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	shared := make([]*sharedHub, 0, len(a.uses))
 	for _, name := range slices.Sorted(maps.Keys(a.uses)) {
 		shared = append(shared, a.uses[name].hub)

@@ -109,7 +109,7 @@ const nativeDialect = "native"
 
 // Provision refers to the hub.
 func (c *Comet) Provision(ctx caddy.Context) error {
-	c.logger = ctx.Logger()
+	c.logger = noting(ctx.Logger())
 	c.Dialect = or(c.Dialect, nativeDialect)
 	if !slices.Contains(dialect.Names(), c.Dialect) {
 		return fmt.Errorf("dialect %q is not known%s", c.Dialect, didYouMean(c.Dialect, dialect.Names()))

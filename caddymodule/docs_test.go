@@ -29,6 +29,7 @@ func TestTheReferenceNamesAllThereIs(t *testing.T) {
 		"{\ncomet {\nzzzzzz 1\n}\n}":                            "The global option `comet`",
 		":80 {\ncomet_publish {\nzzzzzz 1\n}\n}":                "`comet_publish`",
 		":80 {\ncomet_backend {\nzzzzzz 1\n}\n}":                "`comet_backend`",
+		":80 {\ncomet_status {\nzzzzzz 1\n}\n}":                 "`comet_status`",
 	} {
 		// The error lists what there is.
 		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(block), nil)

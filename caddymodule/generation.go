@@ -104,6 +104,7 @@ func (a *App) Start() error {
 	process.mu.Unlock()
 
 	a.started = true
+	a.follow()
 	a.added = make(map[string][]source.Watch)
 	for name, use := range a.uses {
 		use.serve()
@@ -160,6 +161,7 @@ func (a *App) stop() {
 	if !a.started {
 		return
 	}
+	a.unfollow()
 	process.mu.Lock()
 	files := process.files
 	process.running = slices.DeleteFunc(process.running, func(b *App) bool { return a == b })
@@ -207,6 +209,8 @@ func (a *App) Cleanup() error {
 		}
 		releaseHub(name, linger)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.uses = nil
 	return nil
 }

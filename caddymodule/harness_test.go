@@ -168,7 +168,7 @@ func (s *server) adapt(globals, sites string) []byte {
 	return adapt(s.t, strings.NewReplacer("SITE", s.site, "PORT", s.site[strings.LastIndexByte(s.site, ':')+1:], "PUBLISH", s.publish, "SOCKET", s.socket, "TLS", s.tlsPort, "DIR", s.dir).Replace(config))
 }
 
-func adapt(t *testing.T, caddyfile string) []byte {
+func adapt(t testing.TB, caddyfile string) []byte {
 	t.Helper()
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), nil)
 	if err != nil {

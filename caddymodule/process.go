@@ -135,10 +135,10 @@ type loggers struct {
 
 func loggersOf(ctx caddy.Context) loggers {
 	return loggers{
-		files:   ctx.Logger(new(App)).Named("files"),
-		stores:  ctx.Logger(new(App)).Named("store"),
-		holds:   ctx.Logger(new(Comet)),
-		backend: ctx.Logger(new(Backend)),
+		files:   noting(ctx.Logger(new(App)).Named("files")),
+		stores:  noting(ctx.Logger(new(App)).Named("store")),
+		holds:   noting(ctx.Logger(new(Comet))),
+		backend: noting(ctx.Logger(new(Backend))),
 		access:  ctx.Logger(httpApp{}).Named("log.access"),
 		seldom:  new(seldom),
 	}

@@ -101,7 +101,7 @@ func (p *Publish) Provision(ctx caddy.Context) error {
 		a.rememberPeers(srv)
 	}
 	p.onlySockets = len(a.Hubs) > 0 && p.keyring.Empty()
-	return p.checkListeners(srv, ctx.Logger())
+	return p.checkListeners(srv, noting(ctx.Logger()))
 }
 
 func (p *Publish) readKeys() error {

@@ -1,5 +1,5 @@
-// Package client has the library for browsers, as it is built into dist from the
-// sources beside it (see package.json).
+// Package client has what browsers get, as it is built into dist from the sources
+// beside it (see package.json): the library for pages, and the status page.
 package client
 
 import (
@@ -9,7 +9,7 @@ import (
 	"fmt"
 )
 
-//go:embed dist/*.js
+//go:embed dist/*.js dist/page
 var dist embed.FS
 
 // File is one that a page loads.
@@ -21,14 +21,17 @@ type File struct {
 
 // Files are those that pages load, by their names: comet.js for a script element,
 // comet.esm.js for import, and comet.legacy.js for old browsers.
-var Files = load("comet.js", "comet.esm.js", "comet.legacy.js")
+var Files = load("dist/", "comet.js", "comet.esm.js", "comet.legacy.js")
 
-func load(names ...string) map[string]File {
+// Page is the status page, and what it loads.
+var Page = load("dist/page/", "index.html", "page.js", "page.css", "icon.svg")
+
+func load(dir string, names ...string) map[string]File {
 	files := make(map[string]File)
 	for _, name := range names {
-		text, err := dist.ReadFile("dist/" + name)
+		text, err := dist.ReadFile(dir + name)
 		if err != nil {
-			panic(fmt.Sprintf("the client library was not built in: %v", err))
+			panic(fmt.Sprintf("%s was not built in: %v", name, err))
 		}
 		sum := sha256.Sum256(text)
 		files[name] = File{Text: text, ETag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}

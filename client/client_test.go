@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,16 +44,18 @@ func TestTheBuiltFilesAreThoseOfTheSources(t *testing.T) {
 	dir := t.TempDir()
 	run(t, "node", "build.js", dir)
 	names := make(map[string]bool)
-	for _, pattern := range []string{"dist/*", dir + "/*"} {
-		files, err := filepath.Glob(pattern)
+	for _, root := range []string{"dist", dir} {
+		err := fs.WalkDir(os.DirFS(root), ".", func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				names[path] = true
+			}
+			return err
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range files {
-			names[filepath.Base(file)] = true
-		}
 	}
-	if len(names) < 5 {
+	if len(names) < 9 {
 		t.Errorf("only %d files are built", len(names))
 	}
 	for name := range names {
@@ -75,6 +78,20 @@ func TestTheLibrary(t *testing.T) {
 	for _, count := range []string{"# fail 0", "# skipped 0", "# cancelled 0", "# todo 0"} {
 		if !strings.Contains(out, "\n"+count+"\n") {
 			t.Errorf("not %q:\n%s", count, out)
+		}
+	}
+}
+
+// TestTheStatusPageShipsTheLicenceOfWhatItContains: uPlot's asks for its text in every copy.
+func TestTheStatusPageShipsTheLicenceOfWhatItContains(t *testing.T) {
+	packages(t)
+	licence, err := os.ReadFile("node_modules/uplot/LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"page.js", "page.css"} {
+		if !bytes.Contains(Page[name].Text, bytes.TrimSpace(licence)) {
+			t.Errorf("%s does not have it", name)
 		}
 	}
 }

@@ -26,6 +26,10 @@ type nativeSSE struct {
 	denied string
 }
 
+// SSE is the native stream of server-sent events, for those who begin one without a
+// request of the native dialect.
+func SSE() Answer { return nativeSSE{} }
+
 func (nativeSSE) Transport() string    { return "sse" }
 func (nativeSSE) Header(h http.Header) { h.Set("Content-Type", "text/event-stream") }
 
