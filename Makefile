@@ -1,5 +1,5 @@
 # Two commands do everything on a Debian machine with Go: `make demo` and `make test`.
-.PHONY: build demo test check deps client docs fuzz soak bench
+.PHONY: build deb demo test check deps client docs fuzz soak bench
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
@@ -9,13 +9,23 @@ SOAK        ?= 1h
 build:
 	go build -o bin/caddy ./cmd/caddy
 
+# dist/: Debian packages, and archives for other systems, of what is checked out. The same commit gives the same bytes.
+VERSION = $(shell packaging/version)
+ARCHES ?= amd64 arm64
+deb:
+	@set -e; for arch in $(sort $(ARCHES) $(shell go env GOHOSTARCH)); do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false \
+			-ldflags "-s -w -X 'github.com/caddyserver/caddy/v2.CustomVersion=caddy-comet $(VERSION), Caddy'" -o bin/linux-$$arch/caddy-comet ./cmd/caddy; \
+	done
+	@set -e; for arch in $(ARCHES); do packaging/build $(VERSION) $$arch bin/linux-$$arch/caddy-comet bin/linux-$(shell go env GOHOSTARCH)/caddy-comet dist; done
+
 # The demo, until Ctrl-C. Installs php-fpm if it is missing.
 demo:
 	php-demo/run.sh
 
 # What the demo and the tests need from Debian.
 deps:
-	integration/install.sh php apache nginx chromium node prometheus tools
+	integration/install.sh php apache nginx chromium node prometheus package tools
 
 # client/dist, which is part of the binary, from the library's sources.
 client:
@@ -37,7 +47,7 @@ check:
 	go run $(STATICCHECK) ./...
 	GOOS=darwin go vet ./cmd/... ./caddymodule/... ./internal/...
 	GOOS=windows go vet ./cmd/... ./caddymodule/... ./internal/...
-	shellcheck integration/install.sh php-demo/run.sh .ci/run
+	shellcheck integration/install.sh php-demo/run.sh packaging/build packaging/version packaging/p*inst packaging/p*rm .ci/run
 
 # The documentation as a site of plain files, in site/.
 docs:

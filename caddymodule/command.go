@@ -13,10 +13,10 @@ func init() {
 		Usage: "top|holds|tail|publish|kick|status|doctor",
 		Short: "Watches what is held in the running server, publishes, follows channels and checks",
 		Long: `
-Talks to the running server over its admin endpoint, by default localhost:2019.
+Talks to the running server over its admin endpoint: that of the Debian package's
+service where it runs, unix//run/caddy-comet/admin.sock, else localhost:2019.
 If yours is elsewhere, name it with --address, or name the configuration with
---config and it is read from there. An endpoint on a Unix socket is written as
-unix//run/caddy/admin.sock.
+--config and it is read from there. The environment's CADDY_ADMIN names it, too.
 
 Where you may not use the admin endpoint, but the comet_publish of a hub, name
 that with --socket: /run/comet/publish/shop.sock, or 127.0.0.1:2020 with
@@ -42,6 +42,7 @@ func addCommands(cmd *cobra.Command) {
 	for _, add := range []func() *cobra.Command{topCommand, holdsCommand, tailCommand, publishCommand, kickCommand, statusCommand, doctorCommand} {
 		cmd.AddCommand(add())
 	}
+	nameProgram(cmd)
 	// Without these a misspelt command prints help and counts as a success.
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }

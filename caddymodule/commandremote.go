@@ -12,6 +12,20 @@ import (
 	"github.com/caddy-comet/caddy-comet/internal/console"
 )
 
+// serviceSocket is the admin endpoint of the Debian package's service, by its Caddyfile.
+const serviceSocket = "/run/caddy-comet/admin.sock"
+
+// adminAddress is the admin endpoint that the flags name, or the environment, or that
+// there is.
+func adminAddress(fl caddycmd.Flags) (string, error) {
+	if fl.String("address") == "" && fl.String("config") == "" && os.Getenv("CADDY_ADMIN") == "" {
+		if _, err := os.Stat(serviceSocket); err == nil {
+			return "unix/" + serviceSocket, nil
+		}
+	}
+	return caddycmd.DetermineAdminAPIAddress(fl.String("address"), nil, fl.String("config"), fl.String("adapter"))
+}
+
 // remoteOf is the server that the flags name.
 func remoteOf(fl caddycmd.Flags) (*console.Remote, error) {
 	own := fl.String("socket") != ""
@@ -19,7 +33,7 @@ func remoteOf(fl caddycmd.Flags) (*console.Remote, error) {
 	kind, example := "comet_publish", "/run/comet/publish/shop.sock or 127.0.0.1:2020"
 	if !own {
 		var err error
-		name, err = caddycmd.DetermineAdminAPIAddress(fl.String("address"), nil, fl.String("config"), fl.String("adapter"))
+		name, err = adminAddress(fl)
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ declare -A packages=(
 	[chromium]='chromium'
 	[node]='nodejs npm'
 	[prometheus]='prometheus'
+	[package]='mmdebstrap systemd-container lintian man-db'
 	[tools]='curl make shellcheck gcc libc6-dev systemd'
 )
 
