@@ -302,11 +302,11 @@ func TestLintianHasNothingToSay(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	first := packaged(t, filepath.Join(dir, "first"), "1.0.0", program)
-	// The override for spelling is for a program of full size.
-	out, err := exec.Command(find(t, "lintian"), "--allow-root", "--display-info", "--pedantic", "--fail-on", "error,warning,info,pedantic",
-		"--suppress-tags", "unused-override", first).CombinedOutput()
-	if err != nil {
-		t.Errorf("lintian: %v\n%s", err, out)
+	for line := range strings.Lines(command(t, find(t, "lintian"), "--allow-root", "--display-info", "--pedantic", first)) {
+		// In a program of full size there are mistakes in spelling.
+		if !strings.HasPrefix(line, "N: ") && !strings.Contains(line, "unused-override spelling-error-in-binary") {
+			t.Error(line)
+		}
 	}
 
 	// The same bytes again.

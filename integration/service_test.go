@@ -22,7 +22,7 @@ func TestTheUnitIsOne(t *testing.T) {
 	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/caddy-comet", binary)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(find(t, "systemd-analyze"), "verify", unit).CombinedOutput()
+	out, err := exec.Command(find(t, "systemd-analyze"), "verify", "--man=no", unit).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze: %v\n%s", err, out)
 	}
