@@ -119,7 +119,8 @@ func TestTheCommandSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// TestTheCommandsHelpIsWorthReading says what each does, with an example.
+// TestTheCommandsHelpIsWorthReading says what each does, with an example, by the
+// name that the program has here.
 func TestTheCommandsHelpIsWorthReading(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -127,8 +128,8 @@ func TestTheCommandsHelpIsWorthReading(t *testing.T) {
 	}{
 		{[]string{"--help"}, []string{"admin endpoint", "publish", "tail", "status", "--address"}},
 		{nil, []string{"publish", "tail", "status"}},
-		{[]string{"publish", "--help"}, []string{"standard input", "caddy comet publish orders", "--type", "--id", "--hub"}},
-		{[]string{"tail", "--help"}, []string{"Ctrl-C", "--since", "caddy comet tail orders,alerts --since all"}},
+		{[]string{"publish", "--help"}, []string{"standard input", "  caddy-comet comet publish orders", "--type", "--id", "--hub"}},
+		{[]string{"tail", "--help"}, []string{"Ctrl-C", "--since", "  caddy-comet comet tail orders,alerts --since all"}},
 		{[]string{"status", "--help"}, []string{"--json"}},
 		{[]string{"doctor", "--help"}, []string{"caddy comet doctor https://example.com", "docs/troubleshooting.md", "exit code", "--wait", "--php-user", "--json"}},
 	} {

@@ -89,7 +89,9 @@ func packageUpgrades(t *testing.T, m *machine, upgrade func()) {
 		select {
 		case <-f.Finished:
 		case <-time.After(patience):
-			t.Fatalf("%s is not at its end: %v", f.Name, f.Complaints)
+			end()
+			following.Wait()
+			t.Fatalf("%s is not at its end; it was told of the gaps %v, and complains of %q", f.Name, f.Gaps, f.Complaints)
 		}
 		records = append(records, &f.Record)
 		answers, cut = answers+f.Answers, cut+f.Cut
