@@ -43,21 +43,18 @@ func TestThePackage(t *testing.T) {
 	before := m.files()
 
 	m.run(installs)
-	t.Run("it serves", func(t *testing.T) { packageServes(t, m) })
-	t.Run("its pages", func(t *testing.T) { packagePages(t, m) })
-	t.Run("an upgrade", func(t *testing.T) { packageUpgrades(t, m, func() { m.run(upgrades) }) })
+	packageServes(t, m)
+	packagePages(t, m)
+	packageUpgrades(t, m, func() { m.run(upgrades) })
 	if got := m.run("dpkg-query -W -f '${Version}\n' caddy-comet; grep -c '^http://127.0.0.1 {' /etc/caddy-comet/Caddyfile"); got != "1.0.1-1\n1" {
 		t.Errorf("after the upgrade: %s", got)
 	}
 
 	edited := m.run("sha256sum /etc/caddy-comet/Caddyfile")
 	m.run("apt-get -qq remove caddy-comet")
-	t.Run("removed", func(t *testing.T) {
-		if out := m.run("systemctl is-active caddy-comet || true; systemctl show -P MainPID caddy-comet; test ! -e /usr/bin/caddy-comet"); out != "inactive\n0" {
-			t.Errorf("after it was removed: %s", out)
-		}
-		m.run("test -d /var/lib/caddy-comet/history")
-	})
+	if out := m.run("systemctl is-active caddy-comet || true; systemctl show -P MainPID caddy-comet; test ! -e /usr/bin/caddy-comet; ls /var/lib/caddy-comet/history"); out != "inactive\n0\ndefault.db" {
+		t.Errorf("after it was removed: %s", out)
+	}
 	m.run(upgrades)
 	if got := m.run("systemctl is-active caddy-comet; sha256sum /etc/caddy-comet/Caddyfile"); got != "active\n"+edited {
 		t.Errorf("installed again: %s", got)

@@ -50,8 +50,17 @@ func packageUpgrades(t *testing.T, m *machine, upgrade func()) {
 	all, end := context.WithCancel(t.Context())
 	defer end()
 	var following, publishing sync.WaitGroup
-	defer following.Wait()
-	defer end()
+	leave := func() {
+		end()
+		// Nothing else ends a WebSocket.
+		_ = m.command("systemctl", "stop", "caddy-comet").Run()
+		following.Wait()
+	}
+	defer func() {
+		if t.Failed() {
+			leave()
+		}
+	}()
 	followers := make([]*faults.Follower, holds)
 	for i := range followers {
 		name := fmt.Sprintf("%s %d", forms[i%len(forms)], i)
@@ -89,8 +98,7 @@ func packageUpgrades(t *testing.T, m *machine, upgrade func()) {
 		select {
 		case <-f.Finished:
 		case <-time.After(patience):
-			end()
-			following.Wait()
+			leave()
 			t.Fatalf("%s is not at its end; it was told of the gaps %v, and complains of %q", f.Name, f.Gaps, f.Complaints)
 		}
 		records = append(records, &f.Record)
