@@ -77,7 +77,7 @@ func TestThePackage(t *testing.T) {
 			t.Errorf("%s is gone after a purge", file)
 		}
 	}
-	if out := m.run("systemctl list-units --all --no-legend 'caddy*'; systemctl list-unit-files --no-legend 'caddy*' || true"); out != "" {
+	if out := m.run("systemctl list-units --state=loaded --no-legend 'caddy*'; systemctl list-unit-files --no-legend 'caddy*' || true"); out != "" {
 		t.Errorf("systemd still has %s", out)
 	}
 
