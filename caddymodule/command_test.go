@@ -131,7 +131,7 @@ func TestTheCommandsHelpIsWorthReading(t *testing.T) {
 		{[]string{"publish", "--help"}, []string{"standard input", "  caddy-comet comet publish orders", "--type", "--id", "--hub"}},
 		{[]string{"tail", "--help"}, []string{"Ctrl-C", "--since", "  caddy-comet comet tail orders,alerts --since all"}},
 		{[]string{"status", "--help"}, []string{"--json"}},
-		{[]string{"doctor", "--help"}, []string{"caddy comet doctor https://example.com", "docs/troubleshooting.md", "exit code", "--wait", "--php-user", "--json"}},
+		{[]string{"doctor", "--help"}, []string{"  caddy-comet comet doctor https://example.com", "docs/troubleshooting.md", "exit code", "--wait", "--php-user", "--json"}},
 	} {
 		out, errs, code := run(t, "", c.args...)
 		for _, want := range c.want {
