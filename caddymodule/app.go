@@ -12,9 +12,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-
-	"github.com/caddy-comet/caddy-comet/internal/hub"
-	"github.com/caddy-comet/caddy-comet/internal/source"
 )
 
 func init() {
@@ -70,32 +67,6 @@ type HubConfig struct {
 
 	// The files that feed the hub.
 	Watch []Watch `json:"watch,omitempty"`
-}
-
-// hubUse is what a generation asks of one hub.
-type hubUse struct {
-	hub      *sharedHub
-	settings Settings
-	watches  []source.Watch
-	// limits are those that the hub's block and its handlers set, to tell when
-	// two disagree.
-	limits Settings
-	// directives are the comet handlers that serve the hub, for people.
-	directives []string
-	// of is the hub whose namespace this is, nil for most. It has that hub's
-	// limit of holds.
-	of *hubUse
-	// keep is what a directive set for the event variables of the namespace.
-	keep *Keep
-}
-
-// limitsInForce are the hub's limits.
-func (u *hubUse) limitsInForce() hub.Limits {
-	l := u.settings.limits()
-	if u.of != nil {
-		l.Holds = u.of.settings.limits().Holds
-	}
-	return l
 }
 
 // defaultHub is the one hub of a configuration that declares none.
