@@ -37,8 +37,8 @@ client:
 # does not wait or does so in the browser.
 ONCE = Recipe|TheQuickStart|ADialectIs|ThePageThatWaits|CometPHP|ByComet$$|DocumentedPages|DocumentedSnippet|TheLibrary|Tab|ScriptsGet|PollsTakeOver|ANetworkThat|TheFrontPage|StartsAnew|HundredChannels|ATenant|AMegabyte|TheService|Systemd|ThePackage|Lintian
 test: deps check
-	go test -race -timeout 20m ./...
-	COMET_PARK=off go test -race -count=1 -timeout 20m -skip '$(ONCE)' ./integration
+	go test -race -timeout 30m -parallel 4 ./...
+	COMET_PARK=off go test -race -count=1 -timeout 20m -parallel 4 -skip '$(ONCE)' ./integration
 
 # What needs no running: format, vet, staticcheck, other systems, the shell scripts.
 check:

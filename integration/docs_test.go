@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
 // pages are the documentation's pages.
@@ -85,11 +87,12 @@ func TestEveryDocumentedSnippetIsSound(t *testing.T) {
 	tests := sourceOf(t, "*_test.go")
 	for i, s := range snippets(t) {
 		t.Run(fmt.Sprintf("%s/%d-%s-%s", filepath.Base(s.page), i, s.language, s.name), func(t *testing.T) {
+			t.Parallel()
 			file := filepath.Join(dir, fmt.Sprintf("snippet%d", i))
 			write(t, file, s.text)
 			switch s.language {
 			case "caddyfile":
-				if got := check(t, s.text, binary, "fmt", "-"); got != s.text {
+				if got := string(caddyfile.Format([]byte(s.text))); got != s.text {
 					t.Errorf("caddy fmt would write:\n%s", got)
 				}
 				write(t, file, usersHere.Replace(s.text))

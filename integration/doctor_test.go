@@ -221,6 +221,7 @@ http://127.0.0.1:%[2]s {
 		{"one whose server is gone", "proxy_pass http://127.0.0.1:9;", "reach", "fail", "502 Bad Gateway: the proxy there does not reach", "nginx"},
 	} {
 		t.Run(c.name+", "+c.check, func(t *testing.T) {
+			t.Parallel()
 			through := port(t)
 			text := location(c.lines)
 			if strings.HasPrefix(c.lines, "proxy_pass") {

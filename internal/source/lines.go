@@ -77,7 +77,9 @@ func (l *lines) saw(v *view, name string, s sight) {
 		t = nil
 	}
 	if t == nil {
-		t = l.arrive(v, name, s)
+		if t = l.arrive(v, name, s); t == nil {
+			return
+		}
 	}
 	if t.after != nil {
 		if !t.after.ended {
@@ -91,7 +93,8 @@ func (l *lines) saw(v *view, name string, s sight) {
 	l.read(v, t)
 }
 
-// arrive makes a tail for a name that is new, or that another file has now.
+// arrive makes a tail for a name that is new, or that another file has now. It returns
+// nil where the file has lost the name again meanwhile; then we look once more.
 func (l *lines) arrive(v *view, name string, s sight) *tail {
 	t := &tail{name: name, ino: s.ino, begin: -1}
 	if v.first && (!v.w.late || v.wasBefore(s)) {
@@ -105,6 +108,10 @@ func (l *lines) arrive(v *view, name string, s sight) *tail {
 		// (then it lingers), or both names are links to it.
 		v.look(l, old.name)
 		if still := l.byIno[s.ino]; still == old && old.until.IsZero() {
+			if s.links == 1 && !v.both(name, old.name, s.ino) {
+				l.later(t)
+				return nil
+			}
 			t.born, t.offset, t.print, t.split, t.begin = old.born, old.offset, old.print, old.split, old.begin
 			l.tails[name] = t
 			return t

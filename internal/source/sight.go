@@ -14,11 +14,11 @@ const tick = 10 * time.Millisecond
 // to hide behind it: a tick, and as much again for our own way to the stat.
 const fresh = 2 * tick
 
-// sight is what one stat said of a file. Times are Unix nanoseconds. ctime and
-// ino are zero where the file system has none, or none that last.
+// sight is what one stat said of a file. Times are Unix nanoseconds. ctime, ino and
+// links are zero where the file system has none, or none that last.
 type sight struct {
 	mtime, ctime, size int64
-	ino                uint64
+	ino, links         uint64
 	owner              int64
 }
 
@@ -31,7 +31,7 @@ const (
 
 func sightOf(info fs.FileInfo) sight {
 	s := sight{mtime: info.ModTime().UnixNano(), size: info.Size()}
-	s.ino, s.ctime, s.owner = inode(info)
+	s.ino, s.links, s.ctime, s.owner = inode(info)
 	return s
 }
 

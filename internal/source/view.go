@@ -113,6 +113,20 @@ func (v *view) look(k kind, name string) {
 	}
 }
 
+// both reports whether two names are links to that file, which says that it has one
+// name: by symlinks, or where the file system does not count. A file that is renamed
+// all the time may be seen under both, but not again and again.
+func (v *view) both(one, other string, ino uint64) bool {
+	for range 8 {
+		for _, name := range []string{one, other} {
+			if s, ok, err := v.d.stat(name); err == nil && (!ok || s.ino != ino) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // open opens a regular file. Its errors are told.
 func (v *view) open(name string) (afero.File, sight, error) {
 	f, err := v.d.fs.Open(name)
