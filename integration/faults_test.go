@@ -13,6 +13,7 @@ import (
 // another seed each time. A seed that fails is run again by the command that it
 // prints.
 func TestNothingIsLostOnBadDays(t *testing.T) {
+	t.Parallel()
 	kinds, long := faults.Kinds, 8*time.Second
 	if !parking() {
 		kinds, long = []faults.Kind{faults.Reloads}, 5*time.Second

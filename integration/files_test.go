@@ -126,6 +126,7 @@ func (f *fire) end(law faults.Law) {
 // TestLinesOfFilesReachWhoFollows: over rotations, reloads, and an overflow of the
 // kernel's queue, while the server is held up, each line comes once and in order.
 func TestLinesOfFilesReachWhoFollows(t *testing.T) {
+	t.Parallel()
 	f := newFire(t, "")
 	for n := range 3 {
 		stop := f.write(300)
@@ -184,6 +185,7 @@ func TestLinesOfFilesReachWhoFollows(t *testing.T) {
 // who follows is told of a gap, also where a store keeps the history. From when the
 // server answers each line is one again.
 func TestLinesOfFilesOverRestarts(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		more string
 		ends []syscall.Signal

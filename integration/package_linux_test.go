@@ -27,6 +27,7 @@ func command(t *testing.T, name string, args ...string) string {
 // wait, removed, installed again and purged, and leaves nothing behind. All by the
 // documented commands. And then the archive.
 func TestThePackage(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	arch := strings.TrimSpace(command(t, "dpkg", "--print-architecture"))
 	made := t.TempDir()
@@ -200,6 +201,7 @@ func (m *machine) held() int {
 // of a release, which itself takes minutes to build. The same again gives the same
 // bytes.
 func TestLintianHasNothingToSay(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	source := filepath.Join(dir, "main.go")
 	write(t, source, "package main\n\nfunc main() { println(\"caddy-comet\") }\n")

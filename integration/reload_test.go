@@ -115,6 +115,7 @@ var reloads = []struct {
 // their cursor; and who follows gets every event once and in order, also where TCP
 // or a server that is just closing its connections loses a request.
 func TestTwentyReloadsLoseNothing(t *testing.T) {
+	t.Parallel()
 	start := time.Now()
 	kinds, rounds, between := fiveThousand, 20, 60
 	if !parking() { // the whole is done with parking
