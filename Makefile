@@ -35,7 +35,7 @@ client:
 # Every test, with the race detector, against the real php-fpm, Apache, nginx and browser: with held requests
 # parked, and once more without, for the same results. Once are those that have both ways in them, and those of what
 # does not wait or does so in the browser.
-ONCE = Recipe|TheQuickStart|ADialectIs|ThePageThatWaits|CometPHP|ByComet$$|DocumentedPages|DocumentedSnippet|TheLibrary|Tab|ScriptsGet|PollsTakeOver|ANetworkThat|TheFrontPage|StartsAnew|HundredChannels|ATenant|AMegabyte|TheService|Systemd|ThePackage|Lintian
+ONCE = Recipe|TheQuickStart|ADialectIs|ThePageThatWaits|CometPHP|ByComet$$|DocumentedPages|DocumentedSnippet|TheLibrary|Tab|ScriptsGet|PollsTakeOver|ANetworkThat|TheFrontPage|StartsAnew|HundredChannels|ATenant|AMegabyte|TheService|Systemd|ThePackage|Lintian|TheDoctor|TheAlert|TheDashboard
 test: deps check
 	go test -race -timeout 30m -parallel 4 ./...
 	COMET_PARK=off go test -race -count=1 -timeout 20m -parallel 4 -skip '$(ONCE)' ./integration
