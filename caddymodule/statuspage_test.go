@@ -70,7 +70,11 @@ func TestTheStatusPageShowsWhatIsHeld(t *testing.T) {
 	held(t, defaultHub, name, 2)
 	held(t, defaultHub+doorbellNamespace, number, 1)
 
-	now := statusJSON(t, get(base+"status.json"))
+	var now samples.Status
+	eventually(t, "these alone are held", func() bool {
+		now = statusJSON(t, get(base+"status.json"))
+		return now.Held == 3
+	})
 	if now.Held != 3 || now.Hub != "" || now.Since.IsZero() || !now.Tail || now.Process == nil || len(now.Hubs) != 1 || now.Hubs[0].Hub != defaultHub || now.Hubs[0].Held != 3 {
 		t.Errorf("%+v", now)
 	}
@@ -91,9 +95,11 @@ func TestTheStatusPageShowsWhatIsHeld(t *testing.T) {
 	}
 
 	next := told(t, base+"live")
-	_, data := next()
-	if live := statusJSON(t, answer{status: 200, body: data}); live.Held != 3 {
-		t.Errorf("the stream has %+v", live)
+	for { // the hub is other tests', too, some of whose clients come once more
+		_, data := next()
+		if live := statusJSON(t, answer{status: 200, body: data}); live.Held == 3 {
+			break
+		}
 	}
 	s.must(name, "x")
 	receive(t, poll)
