@@ -10,7 +10,7 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const [out = join(here, 'dist')] = process.argv.slice(2);
 const banner = { js: '/* caddy-comet, Apache 2.0 */' };
 // Private fields of Line that have no namesake outside get short names.
-const mangleProps = /^(ways|worked|strikes|tries|probing|renewed|resting|running|wanted|backoff|anew|probed|session|track|joined|members|lived|network)$/;
+const mangleProps = /^(ways|worked|strikes|tries|probing|renewed|resting|running|wanted|backoff|anew|probed|session|track|joined|members|lived|network|during|renew|deny|drop|sleep|talk|used|wake|remember|probe|pace|until|step|look|heard)$/;
 const common = { absWorkingDir: here, bundle: true, minify: true, mangleProps, banner, logLevel: 'warning' };
 const tsc = (...args) => execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), ...args], { stdio: 'inherit' });
 

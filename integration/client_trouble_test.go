@@ -180,6 +180,7 @@ func TestANetworkThatStopsAndBreaksLosesNothing(t *testing.T) {
 
 // TestAServerThatStartsAnewLosesNothingWithAStore, and tells of the gap without one.
 func TestAServerThatStartsAnewLosesNothingWithAStore(t *testing.T) {
+	t.Parallel()
 	chromium := browser(t)
 	open(t, chromium, "about:blank") // starts it
 	for _, store := range []bool{true, false} {

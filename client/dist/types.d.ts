@@ -62,7 +62,7 @@ export interface Options {
     pause?: number;
 }
 export interface Comet {
-    /** Follows a channel; the answer ends that. `since` counts where nobody here follows the channel yet. */
+    /** Follows a channel; the answer ends that. Throws where there can be no channel of that name. `since` counts where nobody here follows the channel yet. */
     on<Data = any>(channel: string, handler: (event: CometEvent<Data>) => void, since?: string): () => void;
     on(name: '*state', handler: (change: StateChange) => void): () => void;
     on(name: '*gap', handler: (gap: Gap) => void): () => void;

@@ -84,10 +84,12 @@ function follow() {
 	stream.onerror = async () => {
 		say('lost', 'connecting again');
 		if (stream.readyState === EventSource.CLOSED) {
-			const answer = await fetch('status.json').catch(() => undefined);
+			const asking = new AbortController();
+			const answer = await fetch('live', { signal: asking.signal }).catch(() => undefined);
 			if (answer && !answer.ok) {
 				say('lost', (await answer.text()).trim());
 			}
+			asking.abort();
 			setTimeout(follow, 3000);
 		}
 	};

@@ -1,6 +1,7 @@
 import uPlot from 'uplot';
 import { el } from './dom.js';
 import type { Past } from './past.js';
+import { stack } from './stack.js';
 
 /** One line of a plot. */
 export interface Line { label: string; column: string; colour: string; axis?: 'right' }
@@ -60,14 +61,7 @@ export class Plot {
 
 	private data(past: Past): uPlot.AlignedData {
 		const columns = this.lines.map((l) => past.column(l.column));
-		if (!this.kind.stacked) {
-			return [past.t, ...columns] as uPlot.AlignedData;
-		}
-		// The first line is the top of all, the last one stands on the ground.
-		for (let i = columns.length - 2; i >= 0; i--) {
-			columns[i] = columns[i].map((v, at) => (v === null && columns[i + 1][at] === null ? null : (v ?? 0) + (columns[i + 1][at] ?? 0)));
-		}
-		return [past.t, ...columns] as uPlot.AlignedData;
+		return [past.t, ...(this.kind.stacked ? stack(columns) : columns)] as uPlot.AlignedData;
 	}
 
 	private say(at: number | null) {

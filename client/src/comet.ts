@@ -128,6 +128,10 @@ export function comet(url = '/comet', options: Options = {}): Comet {
 
 	return {
 		on(name: string, handler: (what: any) => void, from?: string) {
+			// The server would refuse the whole request, which is that of all tabs.
+			if (!/^(\*|[\da-z][\w.:@=+-]{0,127}$)/i.test(name)) {
+				throw TypeError('no channel ' + name);
+			}
 			let all = handlers.get(name);
 			if (!all) {
 				handlers.set(name, (all = new Set()));
@@ -135,10 +139,9 @@ export function comet(url = '/comet', options: Options = {}): Comet {
 			const mine = (what: any) => handler(what); // one handler may be given twice
 			all.add(mine);
 			if (name[0] !== '*' && !track.at.has(name)) {
-				const first = begun.has(name) ? undefined : typeof since === 'object' ? since[name] : since;
+				const p = from || (begun.has(name) ? undefined : typeof since === 'string' ? since : since && since[name]);
 				begun.add(name);
-				const p = from || first;
-				track.at.set(name, p === 'now' ? undefined : p);
+				track.at.set(name, (p !== 'now' && p) || undefined);
 				want();
 			}
 			return () => {

@@ -12,7 +12,7 @@ afterEach(() => {
 function world() {
 	const w = new World();
 	w.fate.websocket = 'ok';
-	w.denied.add('secret,1');
+	w.denied.add('secret+1');
 	return w;
 }
 
@@ -31,9 +31,9 @@ function page(options, ...names) {
 for (const transport of ['websocket', 'sse', 'stream', 'poll']) {
 	test(`${transport}: what is denied is told once, and the others go on`, async () => {
 		const w = world();
-		const p = page({ transports: [transport] }, 'a', 'secret,1');
+		const p = page({ transports: [transport] }, 'a', 'secret+1');
 		await w.pass(1000);
-		w.hub.publish('secret,1', 0);
+		w.hub.publish('secret+1', 0);
 		w.hub.publish('a', 1);
 		await w.pass(1000);
 		w.cut();
@@ -41,7 +41,7 @@ for (const transport of ['websocket', 'sse', 'stream', 'poll']) {
 		w.hub.publish('a', 2);
 		await w.pass(120e3);
 		assert.deepEqual([p.c.state, p.c.transport, p.got], ['open', transport, [1, 2]]);
-		assert.deepEqual(p.denied.map((d) => d.channels), [['secret,1']]);
+		assert.deepEqual(p.denied.map((d) => d.channels), [['secret+1']]);
 		assert.ok(w.log.length < 25, `${w.log.length} requests`);
 	});
 
@@ -49,9 +49,9 @@ for (const transport of ['websocket', 'sse', 'stream', 'poll']) {
 		const w = world();
 		const p = page({ transports: [transport] }, 'a');
 		await w.pass(1000);
-		const off = p.follow('secret,1');
+		const off = p.follow('secret+1');
 		await w.pass(1000);
-		assert.deepEqual(p.denied.map((d) => d.channels), [['secret,1']]);
+		assert.deepEqual(p.denied.map((d) => d.channels), [['secret+1']]);
 		for (let i = 0; i < 5; i++) {
 			w.hub.publish('a', i);
 			await w.pass(30e3);
@@ -61,7 +61,7 @@ for (const transport of ['websocket', 'sse', 'stream', 'poll']) {
 		off();
 		p.follow('b');
 		await w.pass(1000);
-		p.follow('secret,1');
+		p.follow('secret+1');
 		await w.pass(1000);
 		w.hub.publish('b', 'b');
 		await w.pass(1000);
@@ -70,22 +70,22 @@ for (const transport of ['websocket', 'sse', 'stream', 'poll']) {
 
 	test(`${transport}: who may at last gets what comes from then on`, async () => {
 		const w = world();
-		const p = page({ transports: [transport] }, 'a', 'secret,1');
+		const p = page({ transports: [transport] }, 'a', 'secret+1');
 		await w.pass(1000);
-		w.hub.publish('secret,1', 'before');
+		w.hub.publish('secret+1', 'before');
 		w.hub.publish('a', 1);
 		await w.pass(30e3); // a sign of life, or the next poll
 		w.denied.clear();
 		w.cut();
 		await w.pass(40e3);
-		w.hub.publish('secret,1', 'after');
+		w.hub.publish('secret+1', 'after');
 		await w.pass(1000);
 		assert.deepEqual(p.got, [1, 'after']);
 	});
 
 	test(`${transport}: who may follow nothing is refused, and asks seldom`, async () => {
 		const w = world();
-		const p = page({ transports: [transport] }, 'secret,1');
+		const p = page({ transports: [transport] }, 'secret+1');
 		await w.pass(60e3);
 		assert.deepEqual([p.c.state, p.got], ['waiting', []]);
 		assert.ok(w.log.length < 20, `${w.log.length} requests`);
@@ -94,14 +94,14 @@ for (const transport of ['websocket', 'sse', 'stream', 'poll']) {
 	test(`${transport}: a tab that comes later is told as well`, async () => {
 		const w = world();
 		w.share();
-		const p = page({ transports: [transport] }, 'a', 'secret,1');
+		const p = page({ transports: [transport] }, 'a', 'secret+1');
 		await w.pass(1000);
-		const q = page({ transports: [transport] }, 'secret,1', 'a');
+		const q = page({ transports: [transport] }, 'secret+1', 'a');
 		await w.pass(1000);
 		w.hub.publish('a', 1);
 		await w.pass(30e3);
 		for (const tab of [p, q]) {
-			assert.deepEqual([tab.got, tab.denied.map((d) => d.channels)], [[1], [['secret,1']]]);
+			assert.deepEqual([tab.got, tab.denied.map((d) => d.channels)], [[1], [['secret+1']]]);
 		}
 	});
 }
@@ -112,11 +112,11 @@ test('a position that is given stays, though what is denied has none', async () 
 		const at = w.hub.cursor();
 		w.hub.publish('a', 1);
 		const p = page({ transports: [transport] });
-		p.follow('secret,1');
+		p.follow('secret+1');
 		p.follow('a', at);
 		await w.pass(30e3);
 		w.hub.publish('a', 2);
 		await w.pass(1000);
-		assert.deepEqual([p.got, p.denied.map((d) => d.channels)], [[1, 2], [['secret,1']]], transport);
+		assert.deepEqual([p.got, p.denied.map((d) => d.channels)], [[1, 2], [['secret+1']]], transport);
 	}
 });

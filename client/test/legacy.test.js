@@ -159,24 +159,24 @@ test('a token goes in a header, and is asked for each time', async () => {
 
 test('what is denied is told once, and the others go on', async () => {
 	const w = new World();
-	w.denied.add('secret,1');
-	const p = page({}, 'a', 'secret,1'), denied = [];
+	w.denied.add('secret+1');
+	const p = page({}, 'a', 'secret+1'), denied = [];
 	p.c.on('*denied', (d) => denied.push(...d.channels));
 	await w.pass(1000);
-	w.hub.publish('secret,1', 0);
+	w.hub.publish('secret+1', 0);
 	w.hub.publish('a', 1);
 	await w.pass(60e3);
-	assert.deepEqual([p.got, denied, p.c.state], [[1], ['secret,1'], 'open']);
+	assert.deepEqual([p.got, denied, p.c.state], [[1], ['secret+1'], 'open']);
 	w.denied.add('other');
 	const off = p.c.on('other', () => assert.fail());
 	await w.pass(1000);
 	w.hub.publish('a', 2);
 	await w.pass(60e3);
-	assert.deepEqual([p.got, denied, p.c.state], [[1, 2], ['secret,1', 'other'], 'open']);
+	assert.deepEqual([p.got, denied, p.c.state], [[1, 2], ['secret+1', 'other'], 'open']);
 	off();
 	p.c.on('other', () => assert.fail());
 	await w.pass(1000);
-	assert.deepEqual(denied, ['secret,1', 'other', 'other']);
+	assert.deepEqual(denied, ['secret+1', 'other', 'other']);
 	assert.ok(w.log.length < 20, `${w.log.length} requests`);
 });
 

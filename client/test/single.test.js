@@ -27,6 +27,20 @@ function world(fate = { websocket: 'ok' }) {
 	return w;
 }
 
+test('a name that is none is refused at once, and stops nobody else', async () => {
+	const w = world();
+	const p = page({ transports: ['websocket'] }, 'orders');
+	for (const name of ['', 'bad name', 'a,b', '-a', 'ä', 'a/b', 'x'.repeat(129)]) {
+		assert.throws(() => p.c.on(name, () => {}), TypeError, name);
+	}
+	p.c.on('x'.repeat(128), () => {})();
+	p.c.on('9.:@=+-_Z', () => {});
+	await w.pass(100);
+	w.hub.publish('orders', 1);
+	await w.pass(100);
+	assert.deepEqual(p.data(), [1]);
+});
+
 for (const transport of every) {
 	test(`${transport}: one connection brings the events of all channels, in order`, async () => {
 		const w = world();
@@ -272,7 +286,7 @@ test('Retry-After is obeyed', async () => {
 test('a request that is wrong is not repeated every second', async () => {
 	const w = world({ websocket: 'denied' });
 	w.fate.poll = () => new Response("the channel's name has a character that is not allowed\n", { status: 400, headers: { 'Content-Type': 'text/plain' } });
-	const p = page({}, 'a b');
+	const p = page({}, 'a');
 	await w.pass(10 * 60e3);
 	assert.ok(w.log.length < 40, `${w.log.length} requests`);
 	assert.match(p.states.at(-1), /^waiting: 400: the channel's name/);
@@ -460,3 +474,17 @@ for (const transport of ['websocket', 'sse', 'stream', 'poll']) {
 		}
 	});
 }
+
+test('a position that the server of the page could not tell is now', async () => {
+	const w = world();
+	for (const since of [null, '']) {
+		const p = page({ since, share: false }, 'a');
+		p.c.on('b', (e) => p.got.push(e), since);
+		await w.pass(100);
+		assert.equal(p.c.state, 'open');
+		w.hub.publish('a', 1);
+		w.hub.publish('b', 2);
+		await w.pass(100);
+		assert.deepEqual(p.data(), [1, 2]);
+	}
+});
