@@ -199,13 +199,18 @@ func (h *holding) idle(ctx context.Context, all []*running) error {
 // remember adds the servers' memory for each connection, beyond the empty server's.
 func (h *holding) remember(all []*running, m metric) error {
 	for _, r := range all {
-		now, err := memory(r.server.pid())
+		each, err := perConnection(r)
 		if err != nil {
 			return err
 		}
-		h.add(m, r.name, (now-r.empty)/float64(r.open))
+		h.add(m, r.name, each)
 	}
 	return nil
+}
+
+func perConnection(r *running) (float64, error) {
+	now, err := memory(r.server.pid())
+	return (now - r.empty) / float64(r.open), err
 }
 
 // events is the part of a life in which events happen.
@@ -231,13 +236,30 @@ func (h *holding) events(ctx context.Context, all []*running) error {
 	return h.grow(ctx, all)
 }
 
-// grow goes on to 100 events, and compares the memory.
+// grow goes on to 100 events, and compares the memory: the median of that after each of
+// the last quarter of them with that of the first. One reading is no measure where a
+// server has its garbage or has just collected it.
 func (h *holding) grow(ctx context.Context, all []*running) error {
-	for event := warmCycles + h.blocks*h.cycles; event < 100; event++ {
+	const last = 100
+	begin := warmCycles + h.blocks*h.cycles
+	quarter := max(1, (last-begin)/4)
+	early, late := make(map[string][]float64), make(map[string][]float64)
+	for event := begin; event < last; event++ {
 		for _, r := range turns(all, event) {
 			if err := h.cycle(ctx, r, nil); err != nil {
 				return err
 			}
+			into := late
+			if event < begin+quarter {
+				into = early
+			} else if event < last-quarter {
+				continue
+			}
+			each, err := perConnection(r)
+			if err != nil {
+				return err
+			}
+			into[r.name] = append(into[r.name], each)
 		}
 	}
 	if err := pause(ctx, h.settle); err != nil {
@@ -247,9 +269,7 @@ func (h *holding) grow(ctx context.Context, all []*running) error {
 		return err
 	}
 	for _, r := range all {
-		before, _ := h.value(memoryAfter, r.name)
-		after, _ := h.value(memoryLong, r.name)
-		h.add(growth, r.name, after/before)
+		h.add(growth, r.name, median(late[r.name])/median(early[r.name]))
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ var (
 	memoryPoll  = metric{name: "memory per poll, KiB"}
 	memoryAfter = metric{name: "… after all events, KiB"}
 	memoryLong  = metric{name: "… after 100 events, KiB"}
-	growth      = metric{name: "… after 100 events / after the first ones"}
+	growth      = metric{name: "… growth over 100 events"}
 	cpuIdle     = metric{name: "CPU while nothing happens, % of a core", mean: true}
 	cpuDelivery = metric{name: "server CPU per delivery, µs"}
 	cpuKernel   = metric{name: "… of it in the kernel, µs"}

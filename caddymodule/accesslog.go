@@ -70,7 +70,7 @@ func loggable(r *http.Request, hide string) *http.Request {
 	}
 	of := &http.Request{
 		RemoteAddr: original.RemoteAddr, Method: original.Method, RequestURI: redact(original.RequestURI, hide),
-		Proto: r.Proto, Host: r.Host, Header: r.Header.Clone(), TransferEncoding: r.TransferEncoding, TLS: r.TLS,
+		Proto: r.Proto, Host: r.Host, Header: headerOf(r), TransferEncoding: r.TransferEncoding, TLS: r.TLS,
 	}
 	return of.WithContext(context.WithValue(context.Background(), caddyhttp.VarsCtxKey, vars))
 }

@@ -129,13 +129,14 @@ func (b *book) Ended(r hold.Report, status, size int, header func() http.Header)
 	}
 }
 
-// Again opens the book of the same hold going on with another request.
+// Again opens the book of the same hold going on with another request, if there is room
+// for it.
 func (b *book) Again(head []byte) hold.Ended {
-	next := new(book)
-	next.begin(b.holder, int(b.channels), true)
-	if next.stake = b.stake; next.stake != nil {
-		next.stake.keep()
+	if b.stake != nil && !b.stake.again() {
+		return nil
 	}
+	next := &book{stake: b.stake}
+	next.begin(b.holder, int(b.channels), true)
 	next.wait()
 	next.park()
 	b.page.leased.Inc()

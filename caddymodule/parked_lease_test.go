@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
 
 // leasing is a client that polls on one connection.
@@ -135,6 +137,86 @@ func TestALeasedPollIsAnsweredAsAnyOther(t *testing.T) {
 	parks(t, hub, 0, 0)
 	if got := metric(t, "caddy_comet_leased_total", hub); got != leased+1 {
 		t.Errorf("%v were leased, want 1", got-leased)
+	}
+}
+
+// A lease is no way around what each visitor may hold.
+func TestALeasedPollTakesOfItsVisitorsShare(t *testing.T) {
+	s, hub := serving(t, "lease 1m\nmax_holds_per_ip 1", "")
+	l := s.leasing(t, "tcp", hub)
+	l.poll(false, "")
+	l.poll(false, "")
+	l.poll(true, "")
+	parks(t, hub, 0, 0)
+	h, _ := findHub(hub)
+	free := func() { t.Helper(); eventually(t, "nothing is counted any more", h.shares.Empty) }
+	free()
+	other := s.dial("tcp")
+	other.asks("/n/other")
+	parks(t, hub, 1, 1)
+	l.asks("/n/" + l.channel + "?since=" + l.cursor)
+	l.hears().wants(t, "503", "1 requests are held for you")
+	other.c.Close()
+	free()
+	l.poll(false, "")
+	free()
+	l.poll(false, "")
+	l.poll(true, "")
+	free()
+}
+
+// Who is sent away between two polls is not leased the next.
+func TestAKickVoidsTheLease(t *testing.T) {
+	name := unique("kicked")
+	s := start(t, overTLS+"comet {\nhub "+name+" {\nlease 1m\n}\n}", everywhere("comet /n/* {\nhub "+name+"\ntoken {\nkey "+tokenKey+"\n}\n}"))
+	l := s.leasing(t, "tcp", name)
+	cookie := "Cookie: comet_token=" + tokenOf(t, tokenKey, name, "anna", l.channel)
+	l.poll(false, "", cookie)
+	l.poll(false, "", cookie)
+	l.poll(true, "", cookie)
+	parks(t, name, 0, 0)
+	h, _ := findHub(name)
+	if _, err := h.Kick(hub.Kick{User: "anna"}); err != nil {
+		t.Fatal(err)
+	}
+	leased := metric(t, "caddy_comet_leased_total", name)
+	publishes(t, name, event(l.channel, "secret"))
+	l.asks("/n/"+l.channel+"?since="+l.cursor, cookie)
+	if r := l.hears().wants(t, "401", "taken back"); strings.Contains(r.body, "secret") {
+		t.Errorf("got %s", r)
+	}
+	if got := metric(t, "caddy_comet_leased_total", name); got != leased {
+		t.Error("it was leased")
+	}
+}
+
+// Where the site rewrites the query, the position that a client names is not what
+// counts, so that there is no lease.
+func TestARewrittenQueryIsNotLeased(t *testing.T) {
+	for rewrite, leases := range map[string]bool{"{path}?wait=20": false, "{path}?{query}": true} {
+		hub := unique("rewritten")
+		s := start(t, overTLS+"comet {\nhub "+hub+" {\nlease 1m\n}\n}", everywhere("rewrite /n/* "+rewrite+"\ncomet /n/* {\nhub "+hub+"\n}"))
+		l := s.leasing(t, "tcp", hub)
+		for i := range 4 {
+			l.poll(leases && i > 1, "")
+		}
+		l.c.Close()
+	}
+}
+
+// What makes no query, or another one, is no noise.
+func TestOnlyWhatMeansNothingIsNoise(t *testing.T) {
+	s, hub := serving(t, "lease 1m", "")
+	l := s.leasing(t, "tcp", hub)
+	l.poll(false, "&_=1")
+	l.poll(false, "&_=2")
+	l.poll(true, "&_=0.5316298465")
+	for _, noise := range []string{"1;wait=0", "%zz"} {
+		l.asks("/n/" + l.channel + "?since=" + l.cursor + "&_=" + noise)
+		l.hears().wants(t, "400", "the query cannot be read")
+		l.poll(false, "&_=3")
+		l.poll(false, "&_=4")
+		l.poll(true, "&_=5")
 	}
 }
 

@@ -14,10 +14,16 @@ import (
 // parking is how the hold may be parked, nil if it may not.
 func (c *Comet) parking(w http.ResponseWriter, r *http.Request, b *book, position dialect.Position) *hold.Parking {
 	p := parkingOf(c.app, w, r, b)
-	if lease := c.use.settings.lease(); p != nil && lease > 0 && position != nil {
+	if lease := c.use.settings.lease(); p != nil && lease > 0 && position != nil && ownQuery(r) {
 		p.Lease = &hold.Lease{For: lease, Position: position, Void: c.app.retire}
 	}
 	return p
+}
+
+// ownQuery reports whether a request's query is the one that its client sent.
+func ownQuery(r *http.Request) bool {
+	sent, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	return !ok || sent.URL.RawQuery == r.URL.RawQuery
 }
 
 // parkingOf is how any hold may be parked, nil where the answer would not be the same

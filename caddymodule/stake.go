@@ -16,7 +16,12 @@ type stake struct {
 	shares []access.Share
 }
 
-func (s *stake) keep()    { s.of.Keep(s.shares) }
+// again takes the same once more, and reports whether there is room.
+func (s *stake) again() bool {
+	_, ok := s.of.Take(s.shares)
+	return ok
+}
+
 func (s *stake) release() { s.of.Release(s.shares) }
 
 // stake takes what a hold needs, nil where there are no limits. The error says that the

@@ -17,8 +17,13 @@ func TestWhereAPositionStands(t *testing.T) {
 		return ask.Position
 	}
 	p := read("/comet/orders?since=z009.42")
-	if p == nil || p.Param() != "since" || !p.Noise("_") || p.Noise("wait") {
+	if p == nil || p.Param() != "since" || !p.Noise("_", "1795333127.5-a_Z") || !p.Noise("_", "") || p.Noise("wait", "1") {
 		t.Errorf("got %#v", p)
+	}
+	for _, value := range []string{"1;wait=0", "%zz", "1 ", "#", "é"} {
+		if p.Noise("_", value) {
+			t.Errorf("%q is noise", value)
+		}
 	}
 	// The browser's word counts then, and stands in a header.
 	if p := read("/comet/orders?since=z009.42", "Last-Event-ID", "z009.43"); p != nil {

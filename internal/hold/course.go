@@ -21,6 +21,8 @@ type course interface {
 	hub() *hub.Hub
 	// begin is the first step.
 	begin()
+	// near reads something of what news will read, in the turns of [park.Guest] from 1.
+	near(depth int) int
 	// news looks at what there is, because the line was rung.
 	news()
 	// due says that the moment of when has come.
@@ -85,6 +87,16 @@ type base struct {
 }
 
 func (b *base) hub() *hub.Hub { return b.sub.Hub() }
+
+func (b *base) near(depth int) int {
+	if depth == 1 {
+		if b.writing {
+			return 1
+		}
+		return int(b.expiry) + int(b.end)
+	}
+	return b.sub.Near() + len(b.answer.Class())
+}
 
 // Wake puts a delivery in the inbox. There is room for one: a subscription is
 // woken once for each time it was armed.

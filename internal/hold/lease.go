@@ -24,7 +24,7 @@ type Lease struct {
 // Position is what a lease needs of a dialect; package dialect describes it.
 type Position interface {
 	Param() string
-	Noise(param string) bool
+	Noise(param, value string) bool
 	Since(value string) (hub.Since, bool)
 }
 
@@ -36,6 +36,16 @@ type lease struct {
 	// same is what the request is known by.
 	same  uint64
 	until park.Moment
+}
+
+func (l *lease) near(depth int) int {
+	switch {
+	case l == nil:
+		return 0
+	case depth == 1:
+		return int(l.until)
+	}
+	return int(l.hold.Wait)
 }
 
 // learn makes a lease of a request whose head is known, nil if there can be none.
@@ -102,7 +112,7 @@ func likeness(head []byte, p Position) (same uint64, position []byte, ok bool) {
 			}
 			position = value
 			param = name
-		case p.Noise(string(name)):
+		case p.Noise(string(name), string(value)):
 			param = name
 		}
 		_, _ = h.Write(param)
@@ -165,12 +175,16 @@ func (g *parked) goOn(head []byte) bool {
 	if !ok {
 		return false
 	}
-	c, _, err := g.lease.hold.open(since, g)
+	c, b, err := g.lease.hold.open(since, g)
 	if err != nil {
 		return false // the long way says so
 	}
-	g.course, g.begun = c, false
+	book := g.book.Again(head)
+	if book == nil {
+		b.sub.Close()
+		return false // likewise
+	}
+	g.course, g.begun, g.book = c, false, book
 	g.status, g.size, g.told = 0, 0, nil
-	g.book = g.book.Again(head)
 	return true
 }

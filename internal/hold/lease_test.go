@@ -16,8 +16,8 @@ import (
 // where is the position of these tests' requests.
 type where struct{}
 
-func (where) Param() string           { return "since" }
-func (where) Noise(param string) bool { return param == "_" }
+func (where) Param() string              { return "since" }
+func (where) Noise(param, _ string) bool { return param == "_" }
 func (where) Since(value string) (hub.Since, bool) {
 	c, err := hub.ParseCursor(value)
 	return hub.After(c), err == nil

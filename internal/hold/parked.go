@@ -1,13 +1,9 @@
 package hold
 
 import (
-	"bytes"
-	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
-	"time"
 	"unique"
 
 	"github.com/caddy-comet/caddy-comet/internal/hub"
@@ -49,7 +45,8 @@ type Ended interface {
 	// Ended is told the answer's status, the size of its body and its header, for
 	// whoever logs them. The status is 0 where there was no answer.
 	Ended(r Report, status, size int, header func() http.Header)
-	// Again is for the same hold going on with another request.
+	// Again is for the same hold going on with another request, nil if its client holds
+	// all that he may.
 	Again(head []byte) Ended
 }
 
@@ -155,6 +152,13 @@ func (g *parked) Arrived() {
 	g.course.begin()
 }
 
+func (g *parked) Near(depth int) int {
+	if depth == 0 {
+		return int(g.status) + g.size
+	}
+	return g.course.near(depth) + g.lease.near(depth)
+}
+
 func (g *parked) Rung()             { g.course.news() }
 func (g *parked) When() park.Moment { return g.course.when() }
 func (g *parked) Due()              { g.course.due() }
@@ -209,26 +213,30 @@ func (g *parked) whole(a Answer, status int, mood mood, body []byte) {
 	g.closes = g.closes || !g.conn.Welcome()
 	_, alone := a.(Dressed)
 	alone = alone || mood != usual
-	head := func() []byte {
-		header := parse(g.head.Value())
-		dress(header, a, mood)
-		if !bodiless(status) {
-			header.Set("Content-Length", strconv.Itoa(len(body)))
-		}
-		if alone {
-			g.told = header
-		}
-		return g.begin(status, header, "")
-	}
 	if len(body) >= large {
-		g.write(true, body, head(), body)
+		g.write(true, body, g.wholeHead(a, status, mood, len(body), alone), body)
 		return
 	}
-	b := g.press().of(pressing{
-		body: body, head: g.head, closes: g.closes, once: alone,
-		make: func() []byte { return append(head(), body...) },
-	})
+	is := pressing{body: body, head: g.head, closes: g.closes, once: alone, dated: true}
+	b := g.press().find(&is)
+	if b == nil {
+		b = g.press().keep(is, append(g.wholeHead(a, status, mood, len(body), alone), body...))
+	}
 	g.write(true, b, b)
+}
+
+// wholeHead is the head of an answer of so many bytes. If nobody else has the same, it is
+// told.
+func (g *parked) wholeHead(a Answer, status int, mood mood, size int, alone bool) []byte {
+	header := parse(g.head.Value())
+	dress(header, a, mood)
+	if !bodiless(status) {
+		header.Set("Content-Length", strconv.Itoa(size))
+	}
+	if alone {
+		g.told = header
+	}
+	return g.begin(status, header, "")
 }
 
 // large is what is written beside its head: all connections share it as it is.
@@ -256,109 +264,33 @@ func (g *parked) send(part []byte, last bool) {
 		g.write(false, part, part)
 		return
 	}
-	beginning := g.beginning
-	g.beginning = false
-	if beginning {
-		g.status = http.StatusOK
-	}
-	head := func() (b []byte) {
-		if beginning {
-			header := parse(g.head.Value())
-			dress(header, g.answer, usual)
-			b = g.begin(http.StatusOK, header, "Transfer-Encoding: chunked\r\n")
-		}
-		return b
-	}
-	end := ""
-	if last {
-		end = "0\r\n\r\n"
-	}
+	is := pressing{body: part, head: g.head, closes: g.closes, once: g.beginning || last}
 	if len(part) >= large {
-		g.write(false, part, append(strconv.AppendInt(head(), int64(len(part)), 16), "\r\n"...), part, []byte("\r\n"+end))
+		g.write(false, part, append(strconv.AppendInt(g.partsHead(), int64(len(part)), 16), "\r\n"...), part, []byte("\r\n"+partsEnd(last)))
 		return
 	}
-	b := g.press().of(pressing{
-		body: part, head: g.head, closes: g.closes, once: beginning || last,
-		make: func() []byte { return append(chunk(head(), part), end...) },
-	})
+	b := g.press().find(&is)
+	if b == nil {
+		b = g.press().keep(is, append(chunk(g.partsHead(), part), partsEnd(last)...))
+	}
 	g.write(false, b, b)
 }
 
-// header is that of the answer.
-func (g *parked) header() http.Header {
-	if g.told != nil {
-		return g.told
+// partsHead is the head that goes ahead of the first part, nothing ahead of others.
+func (g *parked) partsHead() []byte {
+	if !g.beginning {
+		return nil
 	}
+	g.beginning = false
+	g.status = http.StatusOK
 	header := parse(g.head.Value())
-	if g.status == http.StatusOK && !g.raw {
-		dress(header, g.answer, usual)
-	}
-	if !g.parts && g.status != 0 {
-		header.Set("Content-Length", strconv.Itoa(g.size))
-	}
-	return header
+	dress(header, g.answer, usual)
+	return g.begin(http.StatusOK, header, "Transfer-Encoding: chunked\r\n")
 }
 
-// begin is the answer's head, as net/http writes it (chunkWriter.writeHeader):
-// the header in order, and then what is the server's.
-func (g *parked) begin(status int, header http.Header, more string) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
-	_ = header.Write(&b) // a buffer takes everything
-	b.WriteString("Date: ")
-	b.Write(time.Now().UTC().AppendFormat(b.AvailableBuffer(), http.TimeFormat))
-	b.WriteString("\r\n")
-	if g.closes {
-		b.WriteString("Connection: close\r\n")
+func partsEnd(last bool) string {
+	if last {
+		return "0\r\n\r\n"
 	}
-	b.WriteString(more)
-	b.WriteString("\r\n")
-	return b.Bytes()
-}
-
-// chunk appends a part in chunked framing (RFC 9112 section 7.1).
-func chunk(b, part []byte) []byte {
-	if len(part) == 0 {
-		return b
-	}
-	b = strconv.AppendInt(b, int64(len(part)), 16)
-	b = append(b, "\r\n"...)
-	b = append(b, part...)
-	return append(b, "\r\n"...)
-}
-
-// lines is a header as text, in order.
-func lines(h http.Header) string {
-	var b strings.Builder
-	_ = h.Write(&b) // a builder takes everything
-	return b.String()
-}
-
-// parse is the header of such a text. Names stay as they were written.
-func parse(lines string) http.Header {
-	h := make(http.Header)
-	for line := range strings.Lines(lines) {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
-		h[name] = append(h[name], value)
-	}
-	return h
-}
-
-// serversOwn are headers by which a handler tells the server how to send an
-// answer, which is not the server's doing any more where it is parked.
-var serversOwn = []string{"Connection", "Content-Length", "Date", "Trailer", "Transfer-Encoding", "Upgrade"}
-
-// plainHeader reports whether a header has none of those.
-func plainHeader(h http.Header) bool {
-	for _, name := range serversOwn {
-		if len(h[name]) > 0 {
-			return false
-		}
-	}
-	for name := range h {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
-			return false
-		}
-	}
-	return true
+	return ""
 }

@@ -25,8 +25,8 @@ type pressing struct {
 	closes bool
 	// once: nobody else gets this.
 	once bool
-	make func() []byte
-	// second is when it was made: the head has the time.
+	// dated: it has a head, which says the time. second is when it was made.
+	dated  bool
 	second int64
 	bytes  []byte
 }
@@ -42,20 +42,31 @@ func (g *parked) press() *press {
 	return p
 }
 
-func (p *press) of(a pressing) []byte {
+// find returns the bytes of an answer that was made before, nil if it was not. What is
+// not found is to be kept.
+func (p *press) find(a *pressing) []byte {
 	if a.once || len(a.body) == 0 {
-		return a.make()
+		return nil
 	}
-	a.second = time.Now().Unix()
+	if a.dated {
+		a.second = time.Now().Unix()
+	}
 	for i := range p.pressed {
 		k := &p.pressed[i]
 		if len(k.body) == len(a.body) && &k.body[0] == &a.body[0] && k.head == a.head &&
-			k.closes == a.closes && k.second == a.second {
+			k.closes == a.closes && k.dated == a.dated && k.second == a.second {
 			return k.bytes
 		}
 	}
-	a.bytes, a.make = a.make(), nil
-	p.pressed[p.next] = a
-	p.next = (p.next + 1) % presses
-	return a.bytes
+	return nil
+}
+
+// keep keeps the bytes of an answer that was not found, and returns them.
+func (p *press) keep(a pressing, b []byte) []byte {
+	if !a.once && len(a.body) > 0 {
+		a.bytes = b
+		p.pressed[p.next] = a
+		p.next = (p.next + 1) % presses
+	}
+	return b
 }

@@ -45,7 +45,11 @@ func (h *Hold) beginTalk(w http.ResponseWriter, r *http.Request, t Talk) error {
 		if !h.Deflate {
 			return httphead.Option{}, nil
 		}
-		return deflate.Negotiate(o)
+		accepted, err := deflate.Negotiate(o)
+		if err != nil {
+			return httphead.Option{}, nil // declined; another offer may follow (RFC 7692 section 5.1)
+		}
+		return accepted, nil
 	})
 	if err != nil {
 		return err
@@ -163,8 +167,11 @@ func handshake(r *http.Request, negotiate func(httphead.Option) (httphead.Option
 		}
 		return nil, &HandshakeError{http.StatusUpgradeRequired, "this version of WebSocket is not known here; version 13 is (RFC 6455)", header}
 	case err != nil:
-		return nil, &HandshakeError{http.StatusBadRequest, "the request is no handshake of a WebSocket: " + err.Error() +
-			"; is there a proxy in front that takes Upgrade or Connection out?", nil}
+		text := "the request is no handshake of a WebSocket: " + err.Error()
+		if errors.Is(err, ws.ErrHandshakeBadUpgrade) || errors.Is(err, ws.ErrHandshakeBadConnection) {
+			text += "; is there a proxy in front that takes Upgrade or Connection out?"
+		}
+		return nil, &HandshakeError{http.StatusBadRequest, text, nil}
 	}
 	said, err := http.ReadResponse(bufio.NewReader(&answer.said), nil)
 	if err != nil {

@@ -171,6 +171,10 @@ func merge(lists eventLists) (events []*Event, more bool) {
 		n := fitting(lists[0])
 		return lists[0][:n], n < len(lists[0])
 	}
+	return mergeMany(slices.Clone(lists))
+}
+
+func mergeMany(lists eventLists) (events []*Event, more bool) {
 	heap.Init(&lists)
 	size := 0
 	for len(lists) > 0 {

@@ -174,6 +174,34 @@ func TestAnEventThatIsOwedAStampIsReadOnce(t *testing.T) {
 	})
 }
 
+// Who looks at the thing anew meanwhile, as behind a configuration that did not, pays
+// nothing of that.
+func TestALookPaysNoStampThatIsOwed(t *testing.T) {
+	stampBubble(t, func(r stampRig) {
+		say := func(data string, quiet bool) {
+			r.drafts(hub.Draft{
+				Channel: "chat", Data: []byte(data), ContentType: "text/plain", Quiet: quiet, State: true, Kept: true, Source: "file",
+			})
+		}
+		r.clock.Advance(500 * time.Millisecond)
+		early := r.chatter()
+		for i := 0; early.stamp < r.zero+5; i++ {
+			say(fmt.Sprint(i), false)
+			early.wants(fmt.Sprint(i))
+		}
+		waits := r.subscribe(hub.EachAfterStamp(early.stamp), "chat")
+		waits.Next()
+		say("shared", false)
+		r.clock.Advance(600 * time.Millisecond)
+		say("shared", true)
+		r.clock.Advance(2 * time.Second)
+		synctest.Wait()
+		if got := early.read(waits.take()); got != "shared" {
+			t.Errorf("who waited got %q", got)
+		}
+	})
+}
+
 func TestWhatWasThereBeforeIsReadByWhoHasLess(t *testing.T) {
 	stampBubble(t, func(r stampRig) {
 		before := func(changed int64) {

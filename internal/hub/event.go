@@ -81,3 +81,19 @@ type Event struct {
 	ID    string
 	Forms []byte
 }
+
+// event is the entry as its channel's readers get it, with the defaults in the place
+// of what its publisher left out.
+func (e *Entry) event(ch *channel) *Event {
+	event := &Event{
+		Channel: ch.name, Seq: e.Seq, Time: e.Time, Stamp: e.Stamp,
+		Type: e.Type, ContentType: e.ContentType, Data: e.Data, ID: e.ID, Forms: e.Forms,
+	}
+	if event.Type == "" {
+		event.Type = DefaultType
+	}
+	if event.ContentType == "" {
+		event.ContentType = "text/plain; charset=utf-8"
+	}
+	return event
+}

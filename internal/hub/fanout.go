@@ -154,8 +154,8 @@ func (h *Hub) takeLocked(j *job, w waiter) bool {
 		d.fanout.left.Add(1)
 	}
 	h.delivered++
+	s.comes(d) // before it is over: Close looks no further then
 	s.doneLocked()
-	s.comes(d)
 	return true
 }
 

@@ -75,7 +75,7 @@ func (h *Hub) Kept() Kept {
 		ch.noted = true
 		for i, e := range events {
 			entry := Entry{
-				Draft: Draft{Channel: e.Channel, Type: e.Type, ContentType: e.ContentType, Data: e.Data},
+				Draft: Draft{Channel: e.Channel, Type: e.Type, ContentType: e.ContentType, Data: e.Data, ID: e.ID, Forms: e.Forms},
 				Seq:   e.Seq, Time: e.Time, Stamp: e.Stamp,
 			}
 			if i == len(events)-1 {
@@ -135,10 +135,7 @@ func (h *Hub) Restore(k Kept) (head uint64) {
 			}
 			ch.noted = true
 		}
-		event := &Event{
-			Channel: ch.name, Seq: e.Seq, Time: e.Time, Stamp: e.Stamp,
-			Type: e.Type, ContentType: e.ContentType, Data: e.Data, ID: e.ID, Forms: e.Forms,
-		}
+		event := e.event(ch)
 		ch.news, ch.state, ch.source = e.Seq, e.State, e.Source
 		ch.stamp = max(ch.stamp, e.Stamp)
 		ch.newsStamp = ch.stamp

@@ -12,7 +12,9 @@ func (h *Hub) raiseStampLocked(ch *channel, e *Entry) {
 	case e.Stamp > ch.stamp:
 		ch.stamp = e.Stamp
 		ch.stampTaken = e.Quiet // an earlier life may have given it to someone
-		ch.stampOwed, ch.unpaid = false, false
+		if !e.Quiet {           // else nobody has been told, and it is owed as before
+			ch.stampOwed, ch.unpaid = false, false
+		}
 	case ch.stampTaken && !e.Quiet:
 		h.oweStampLocked(ch)
 	}

@@ -138,16 +138,7 @@ func (h *Hub) applyLocked(b *batch, e *Entry) {
 		b.add(ch, nil, e.Quiet)
 		return
 	}
-	event := &Event{
-		Channel: ch.name, Seq: e.Seq, Time: e.Time, Stamp: e.Stamp,
-		Type: e.Type, ContentType: e.ContentType, Data: e.Data, ID: e.ID, Forms: e.Forms,
-	}
-	if event.Type == "" {
-		event.Type = DefaultType
-	}
-	if event.ContentType == "" {
-		event.ContentType = "text/plain; charset=utf-8"
-	}
+	event := e.event(ch)
 	if e.Quiet {
 		h.quiet = e.Seq
 	} else {

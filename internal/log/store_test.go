@@ -202,6 +202,62 @@ func TestALifeGoesOnWhereTheLastOneEnded(t *testing.T) {
 	}
 }
 
+// What an event says is the same in each life, also where the file was written anew
+// from memory: that its publisher named no type is no type of its own.
+func TestAnEventIsTheSameInEachLife(t *testing.T) {
+	path, clock := t.TempDir()+"/hub.db", hubtest.NewClock()
+	l := begin(t, path, clock, hub.DefaultLimits())
+	if _, err := l.Publish(context.Background(), []hub.Draft{
+		{Channel: "a", Data: []byte("bare"), Source: "post"},
+		{Channel: "a", Type: "t", ContentType: "application/json", Data: []byte("{}"), ID: "two", Forms: []byte("form"), Source: "post"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := l.events("a")
+	for _, c := range []struct {
+		when string
+		do   func() error
+	}{
+		{"after a restart", func() error { return nil }},
+		{"after one behind a file that was written anew", func() error {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			_, err := l.try("b:makes it anew")
+			return err
+		}},
+	} {
+		if err := c.do(); err != nil {
+			t.Fatal(err)
+		}
+		l.end()
+		l = begin(t, path, clock, hub.DefaultLimits())
+		got := l.events("a")
+		for i := range max(len(got), len(want)) {
+			if g, w := fmt.Sprintf("%+v", got[i]), fmt.Sprintf("%+v", want[i]); g != w {
+				t.Errorf("%s: %s, and was %s", c.when, g, w)
+			}
+		}
+	}
+}
+
+// events are all that a channel has.
+func (l *life) events(channel string) []hub.Event {
+	l.Helper()
+	s, err := l.Subscribe(hub.SubConfig{Channels: []string{channel}, Since: hub.All(), Waker: nobodyWaits{}})
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer s.Close()
+	var all []hub.Event
+	for _, e := range s.Next().Events {
+		copied := *e
+		copied.Time = e.Time.UTC().Round(0)
+		all = append(all, copied)
+	}
+	return all
+}
+
 // Stamps run ahead of the clock where much happens in a second, and must not begin
 // before what clients have.
 func TestStampsGoOn(t *testing.T) {

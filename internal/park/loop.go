@@ -32,6 +32,8 @@ type loop struct {
 	results []result
 	calls   []func()
 	closed  bool
+	// nothing is what near has read.
+	nothing int
 }
 
 // watch is how a loop learns what happens on sockets, and sleeps.
@@ -156,7 +158,10 @@ func (l *loop) run() {
 		for _, f := range calls {
 			f()
 		}
-		for _, c := range rung {
+		for i, c := range rung {
+			if i%few == 0 {
+				l.near(rung[i:min(i+few, len(rung))])
+			}
 			c.rung.Store(false)
 			l.step(c, (*Conn).answer)
 		}
@@ -171,6 +176,23 @@ func (l *loop) run() {
 			return
 		}
 		rung, results = tidy(rung), tidy(results)
+	}
+}
+
+// few are fetched at once: their data are to be still there when it is their turn.
+const few = 16
+
+// near has what these connections need come near: see [Guest].
+func (l *loop) near(conns []*Conn) {
+	for _, c := range conns {
+		l.nothing += int(c.state) + int(c.place)
+	}
+	for depth := range Depths {
+		for _, c := range conns {
+			if c.state == held || c.state == lingering && c.stays {
+				l.nothing += c.guest.Near(depth)
+			}
+		}
 	}
 }
 

@@ -19,6 +19,12 @@ import (
 type Guest interface {
 	// Arrived says that the connection is the guest's.
 	Arrived()
+	// Near is called a little before something happens to a few guests, in turns for all
+	// of them, with a depth from 0 to [Depths]-1. The guest reads something of what it
+	// will need: in the first turn of itself, and in each later one of what that led
+	// to. So the processor fetches at once for all of them what nobody has looked at
+	// for long. What it returns is of no interest.
+	Near(depth int) int
 	// Rung follows [Conn.Ring]. Many rings may be one.
 	Rung()
 	// When is the moment at which Due is to be called, 0 for never. It is asked
@@ -35,6 +41,9 @@ type Guest interface {
 	// nothing is to be done before Flushed.
 	Stop()
 }
+
+// Depths is how many turns [Guest.Near] has.
+const Depths = 3
 
 // Talker is a guest whose client speaks while it is there.
 type Talker interface {

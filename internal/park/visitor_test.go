@@ -75,6 +75,7 @@ func (v *visitor) enter(what string, do func(*visitor)) {
 }
 
 func (v *visitor) Arrived()     { v.enter("arrived", v.arrived) }
+func (v *visitor) Near(int) int { return 0 }
 func (v *visitor) Rung()        { v.enter("rung", v.rung) }
 func (v *visitor) Due()         { v.enter("due", v.due) }
 func (v *visitor) Stop()        { v.enter("stop", v.stop) }

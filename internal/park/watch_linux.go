@@ -70,6 +70,9 @@ func (e *epoll) wait(until Moment) {
 		panic("park: epoll_wait: " + err.Error()) // a mistake of ours
 	}
 	for i := range max(n, 0) {
+		if i%few == 0 {
+			e.near(e.ready[i:min(i+few, n)])
+		}
 		slot, events := e.ready[i].Fd, e.ready[i].Events
 		if slot == bellSlot {
 			e.hush()
@@ -90,6 +93,18 @@ func (e *epoll) wait(until Moment) {
 			e.loop.heard(c, s)
 		}
 	}
+}
+
+// near has what those who are heard next need come near.
+func (e *epoll) near(ready []unix.EpollEvent) {
+	var next [few]*Conn
+	conns := next[:0]
+	for i := range ready {
+		if slot := ready[i].Fd; slot != bellSlot && e.loop.conns.slots[slot] != nil {
+			conns = append(conns, e.loop.conns.slots[slot])
+		}
+	}
+	e.loop.near(conns)
 }
 
 // gather lets a little time pass while sockets are heard of one by one: most say

@@ -395,7 +395,7 @@ func TestUnreadableFileIsWarnedOfAndMended(t *testing.T) {
 		e.add("/d/*.x", what)
 		e.later(time.Second)
 		e.later(time.Second)
-		e.logs.expect(t, 1, "setfacl -m u:"+ourUser()+`:r '/d/it'\''s.x'`)
+		e.logs.expect(t, 1, "setfacl -RP -m u:"+ourUser()+`:r '/d/it'\''s.x'`)
 		if got := e.f.Status()[0].LastError; got == "" {
 			t.Fatal("no last error")
 		}

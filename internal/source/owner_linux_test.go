@@ -40,7 +40,7 @@ func TestFilesOfTheOwnerAlone(t *testing.T) {
 				t.Errorf("another's file told %q", got)
 			}
 			theirs.logs.expect(t, 1, "belongs to another user than the watch's owner")
-			theirs.logs.expect(t, 1, "chown "+userName(int64(os.Getuid()+1))+" "+theirs.path("a.x"))
+			theirs.logs.expect(t, 1, "chown -h "+userName(int64(os.Getuid()+1))+" "+theirs.path("a.x"))
 			// Swapped in between the look and the opening.
 			d := theirs.f.dirs[theirs.dir]
 			d.mu.Lock()
@@ -70,7 +70,7 @@ func TestAFileThatChangesHandsIsGoneAndComesBack(t *testing.T) {
 	r.sink.waitFor(t, "-a")
 	give("a.x", 1)
 	r.sink.waitFor(t, "+a=one")
-	r.logs.expect(t, 1, "chown daemon "+r.path("a.x"))
+	r.logs.expect(t, 1, "chown -h daemon "+r.path("a.x"))
 	must(0, os.Remove(r.path("a.x")))
 	r.sink.waitFor(t, "-a")
 	r.write("secret", "another's")

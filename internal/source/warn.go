@@ -96,7 +96,7 @@ func (d *dir) unreadable(v *view, name string, err error) {
 	fields := []zap.Field{zap.String("file", path), zap.String("glob", v.w.watch.Glob), zap.Error(err)}
 	if errors.Is(err, fs.ErrPermission) {
 		fields = append(fields,
-			zap.String("command", "setfacl -m u:"+ourUser()+":r "+quote(path)),
+			zap.String("command", "setfacl -RP -m u:"+ourUser()+":r "+quote(path)), // -RP: not through a link that has taken its place
 			zap.String("for_new_files", "setfacl -d -m u:"+ourUser()+":r "+quote(d.path)))
 	}
 	d.logger().Warn("cannot read watched file", fields...)
@@ -141,7 +141,7 @@ func (d *dir) foreign(v *view, name string, owner int64) {
 		d.logger().Warn("watched file belongs to another user than the watch's owner and is not read; "+
 			"have the owner write it, or change the watch's owner if it is the wrong one",
 			zap.String("file", path), zap.String("hub", v.w.key), zap.String("belongs_to", userName(owner)), zap.String("owner", userName(v.w.owner)),
-			zap.String("command", "chown "+userName(v.w.owner)+" "+quote(path)))
+			zap.String("command", "chown -h "+userName(v.w.owner)+" "+quote(path))) // -h: as above
 	}
 }
 
