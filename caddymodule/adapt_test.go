@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -222,4 +223,52 @@ func TestTheExampleAdapts(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Errorf("Caddyfile.example: %v %v", err, warnings)
 	}
+}
+
+// FuzzCaddyfile: whatever stands in a Caddyfile, each directive and the global option
+// take it, or say in which line they do not.
+func FuzzCaddyfile(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no golden files: %v", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		input, _, _ := strings.Cut(string(content), "----------\n")
+		for i, line := range strings.SplitAfter(input, "\n") {
+			if strings.HasPrefix(strings.TrimSpace(line), "comet") {
+				f.Add(strings.Join(strings.SplitAfter(input, "\n")[i:], ""))
+			}
+		}
+	}
+	for _, text := range []string{"comet", "comet {", "comet a b c {\n}", "comet {\n\thub x {\n\t\twatch\n\t}\n}", "comet {\n\tstore\n}", "comet_publish x {\n\tuser\n}"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		tokens, err := caddyfile.Tokenize([]byte(text), "Caddyfile")
+		if err != nil || len(tokens) == 0 {
+			return // Caddy says so itself
+		}
+		for name, read := range map[string]func(d *caddyfile.Dispenser) (any, error){
+			"global":        func(d *caddyfile.Dispenser) (any, error) { return parseGlobal(d, nil) },
+			"comet":         func(d *caddyfile.Dispenser) (any, error) { c := new(Comet); return c, c.UnmarshalCaddyfile(d) },
+			"comet_publish": func(d *caddyfile.Dispenser) (any, error) { p := new(Publish); return p, p.UnmarshalCaddyfile(d) },
+			"comet_backend": func(d *caddyfile.Dispenser) (any, error) { b := new(Backend); return b, b.UnmarshalCaddyfile(d) },
+			"comet_status":  func(d *caddyfile.Dispenser) (any, error) { s := new(StatusPage); return s, s.UnmarshalCaddyfile(d) },
+		} {
+			made, err := read(caddyfile.NewDispenser(slices.Clone(tokens)))
+			if err != nil {
+				if !strings.Contains(err.Error(), "Caddyfile:") {
+					t.Errorf("%s: %v: in which line?", name, err)
+				}
+				continue
+			}
+			if _, err := json.Marshal(made); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddy-comet/caddy-comet/internal/access"
 )
@@ -48,9 +49,19 @@ func (p *Publish) admitKey(r *http.Request) (who access.Publisher, status int, e
 	if key, ok := basicKey(r); ok {
 		scheme, token = "Bearer", key
 	}
-	key, ok := p.keyring.Find(strings.TrimSpace(token))
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return who, http.StatusUnauthorized, errors.New("a key is needed: send Authorization: Bearer <key>")
+	token = strings.TrimSpace(token)
+	key, ok := p.keyring.Find(token)
+	tokens := p.keyring.HasShared()
+	switch bearer := token != "" && strings.EqualFold(scheme, "Bearer"); {
+	case !bearer && tokens:
+		err = errors.New("a key is needed: send Authorization: Bearer <key>, or Bearer <token>, which a jwt_key signs")
+	case !bearer || !ok && !tokens:
+		err = errors.New("a key is needed: send Authorization: Bearer <key>")
+	case !ok:
+		key, err = p.keyring.FindSigned(token, p.use.hub.name, time.Now())
+	}
+	if err != nil {
+		return who, http.StatusUnauthorized, err
 	}
 	return access.Publisher{Key: key}, 0, nil
 }

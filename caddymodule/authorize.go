@@ -113,6 +113,9 @@ func (a *Authorize) visitor(r *http.Request, action string) (*visitor, error) {
 	if len(session) > maxSession {
 		return nil, fmt.Errorf("the session cookies have %d bytes; %d are the most. Name those that count: authorize %s { cookies … }", len(session), maxSession, a.Path)
 	}
+	if len(digests) > access.MaxDigests {
+		return nil, fmt.Errorf("there are more session cookies than a kick could name; name those that count: authorize %s { cookies … }", a.Path)
+	}
 	ctx := context.Background()
 	for _, key := range []any{caddyhttp.ServerCtxKey, http.ServerContextKey, http.LocalAddrContextKey} {
 		ctx = context.WithValue(ctx, key, r.Context().Value(key))

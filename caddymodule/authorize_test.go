@@ -342,6 +342,19 @@ func TestAVisitorWithALotOfCookies(t *testing.T) {
 	get(d.comet(strings.Repeat("long-name-of-a-channel,", 400)+"a")+"?wait=0", "Cookie", "PHPSESSID=1").wants(t, 400, "name fewer")
 }
 
+// TestNobodyHidesHisSessionFromAKick behind cookies that are none.
+func TestNobodyHidesHisSessionFromAKick(t *testing.T) {
+	d := authorized(t, "cookies php")
+	a := unique("a")
+	cookies := func(junk int) string { return strings.Repeat("__Secure-PHPSESSID=x; ", junk) + "PHPSESSID=42" }
+	stream := make(chan answer, 1)
+	go func() { stream <- get(d.comet(a)+"?as=stream", "Cookie", cookies(50)) }()
+	held(t, defaultHub, a, 1)
+	send(plain, "DELETE", "http://"+d.publish+"/_holds?session=42", "").wants(t, 200, `"ended":1`)
+	receive(t, stream).wants(t, 200, `"retry":`)
+	get(d.comet(a)+"?wait=0", "Cookie", cookies(100)).wants(t, 431, "name those that count")
+}
+
 // TestScriptsOfOtherSitesAreNotTold what a visitor's session may hear.
 func TestScriptsOfOtherSitesAreNotTold(t *testing.T) {
 	d := authorized(t, "")
@@ -413,6 +426,11 @@ func TestNamedOriginsMayListenWithTheirVisitorsCookies(t *testing.T) {
 		if yes {
 			dialed(t, "ws"+strings.TrimPrefix(address, "http"), "Origin", origin, "Cookie", "x=1").position()
 		}
+	}
+	// A star in the answer would stand for no header where cookies come along.
+	pre := send(plain, "OPTIONS", address, "", "Origin", "https://app.example", "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization")
+	if allowed := pre.header.Get("Access-Control-Allow-Headers"); pre.status != 204 || !strings.Contains(allowed, "Authorization") || !strings.Contains(allowed, "Last-Event-ID") {
+		t.Errorf("%d, headers %q", pre.status, allowed)
 	}
 }
 

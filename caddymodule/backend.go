@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-comet/caddy-comet/internal/access"
 )
 
 func init() {
@@ -49,9 +51,15 @@ type Backend struct {
 	// How many held requests ask the site again at once, with `hold`. Default: 4.
 	PHPConcurrency int `json:"php_concurrency,omitempty"`
 
-	app   *App
-	use   *hubUse
-	turns *turns
+	// Signs every request that goes to the site, with `hold`: `Grip-Sig` then has a JSON
+	// Web Token with the claims `iss` and `exp`, an hour ahead. By it libraries of GRIP
+	// see that the request came through a proxy. Default: none.
+	GripSig *JWTKey `json:"grip_sig,omitempty"`
+
+	app    *App
+	use    *hubUse
+	turns  *turns
+	signer *access.Signer
 }
 
 // CaddyModule returns the Caddy module information.
@@ -72,6 +80,9 @@ func (b *Backend) Provision(ctx caddy.Context) error {
 	if b.use, err = a.serve(b.Hub, Settings{}, nil); err != nil {
 		return fmt.Errorf("comet_backend: %w", err)
 	}
+	if err := b.sign(); err != nil {
+		return fmt.Errorf("comet_backend: grip_sig: %w", err)
+	}
 	// It ends the waiting, also for PHP whose visitor is gone.
 	a.onShutdown(ctx, b.Hold)
 	b.app, b.turns = a, &turns{most: or(b.PHPConcurrency, defaultTurns)}
@@ -84,10 +95,24 @@ func (b *Backend) check() error {
 		return fmt.Errorf("php_concurrency: %d is no number from 1 up to %d", b.PHPConcurrency, maxCount)
 	case b.PHPConcurrency > 0 && !b.Hold:
 		return errors.New("php_concurrency is for hold, which is not there; write hold into the block as well")
+	case b.GripSig != nil && !b.Hold:
+		return errors.New("grip_sig is for hold, which is not there; write hold into the block as well")
 	case b.Piggyback || b.Publish || b.Hold:
 		return nil
 	}
 	return errors.New("comet_backend is told nothing to do; write piggyback, publish, hold or several of them into its block: comet_backend { piggyback }")
+}
+
+// sign reads the key that requests are signed with.
+func (b *Backend) sign() error {
+	if b.GripSig == nil {
+		return nil
+	}
+	key, err := b.GripSig.read()
+	if err == nil {
+		b.signer, err = access.NewSigner(key)
+	}
+	return err
 }
 
 // ServeHTTP passes the request on and reads and completes the answer's header.
@@ -161,6 +186,7 @@ func (b *Backend) publish(ctx context.Context, values []string, path string) {
 //		publish
 //		hold
 //		php_concurrency <number>
+//		grip_sig <secret> [<issuer>]
 //	}
 func parseBackend(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	b := new(Backend)
@@ -185,6 +211,9 @@ func (b *Backend) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"hold":      flag(&b.Hold),
 
 		"php_concurrency": number(&b.PHPConcurrency),
+
+		"grip_sig": jwtKeyOption("a secret and perhaps the iss of the tokens, as in grip_sig {env.GRIP_KEY}", usualIssuer, false,
+			func(k JWTKey) { b.GripSig = &k }),
 	}.parse(d, "comet_backend")
 	if err != nil {
 		return err

@@ -110,6 +110,7 @@ func TestTheAnswerThatPublishesTellsOfIt(t *testing.T) {
 // TestMistakesInCometBackend are errors that say what to write.
 func TestMistakesInCometBackend(t *testing.T) {
 	const two = "comet {\nhub shop\nhub forum\n}"
+	t.Setenv("SHORT_KEY", "short")
 	const nothing = `comet_backend is told nothing to do; write piggyback, publish, hold or several of them into its block: comet_backend { piggyback }`
 	for _, c := range []struct{ name, globals, site, want string }{
 		{"piggyback", "", "comet_backend {\npiggyback\n}", ""},
@@ -117,6 +118,16 @@ func TestMistakesInCometBackend(t *testing.T) {
 		{"hold", "", "comet_backend {\nhold\nphp_concurrency 2\n}", ""},
 		{"a bound of nothing", "", "comet_backend {\npublish\nphp_concurrency 2\n}", "php_concurrency is for hold, which is not there"},
 		{"none at all", "", "comet_backend {\nhold\nphp_concurrency 0\n}", `"0" is no number from 1`},
+		{"a signature", "", "comet_backend {\nhold\ngrip_sig " + tokenKey + "\n}", ""},
+		{"a signature of somebody", "", "comet_backend {\nhold\ngrip_sig base64:" + strings.Repeat("k", 43) + " fastly:me\n}", ""},
+		{"a signature of nothing", "", "comet_backend {\npublish\ngrip_sig " + tokenKey + "\n}", "grip_sig is for hold, which is not there; write hold into the block as well, at Caddyfile:"},
+		{"a signature without a key", "", "comet_backend {\nhold\ngrip_sig\n}", "grip_sig takes a secret and perhaps the iss of the tokens, as in grip_sig {env.GRIP_KEY}, at Caddyfile:"},
+		{"Pushpin's usual key", "", "comet_backend {\nhold\ngrip_sig changeme\n}", "grip_sig: key: a secret has 32 bytes or more, and this one 8; make one by: openssl rand -hex 32, at Caddyfile:9"},
+		{"a key from nowhere", "", "comet_backend {\nhold\ngrip_sig {env.COMET_NO_SUCH_KEY}\n}", "comet_backend: grip_sig: key: "},
+		{"a key from a file that is not there", "", "comet_backend {\nhold\ngrip_sig {file./nowhere/key}\n}", "comet_backend: grip_sig: key: "},
+		{"a short key from elsewhere", "", "comet_backend {\nhold\ngrip_sig {env.SHORT_KEY}\n}", "comet_backend: grip_sig: key: a secret has 32 bytes or more, and this one 5"},
+		{"a key with braces", "", "comet_backend {\nhold\ngrip_sig " + tokenKey + "{x.y}\n}", "grip_sig: key: it has braces with no known placeholder in them; keep it in a file instead: {file.<path>}"},
+		{"nobody signs", "", "comet_backend {\nhold\ngrip_sig {env.SHORT_KEY} \"\"\n}", "grip_sig: the issuer is a name of 1 to 255 bytes"},
 		{"both, of a hub", two, "comet_backend {\nhub shop\npublish\npiggyback\n}", ""},
 		{"two of them", two, "comet_backend /a {\nhub shop\npublish\n}\ncomet_backend /b {\nhub forum\npublish\n}", ""},
 		{"nothing", "", "comet_backend", nothing},
@@ -138,14 +149,18 @@ func TestMistakesInCometBackend(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("the error is\n\t%v\nand should say\n\t%s", err, c.want)
+			case strings.Contains(errorText(err), tokenKey):
+				t.Errorf("the error tells the key: %v", err)
 			}
 		})
 	}
 	form := `{"admin":{"disabled":true},"apps":{"http":{"servers":{"s":{"listen":[":1"],"routes":[{"handle":[%s]}]}}}}}`
 	for part, want := range map[string]string{
-		`{"handler":"comet_backend"}`:                                 nothing,
-		`{"handler":"comet_backend","piggybak":true}`:                 `unknown field "piggybak"`,
-		`{"handler":"comet_backend","publish":true,"piggyback":true}`: "",
+		`{"handler":"comet_backend"}`:                                                   nothing,
+		`{"handler":"comet_backend","piggybak":true}`:                                   `unknown field "piggybak"`,
+		`{"handler":"comet_backend","publish":true,"piggyback":true}`:                   "",
+		`{"handler":"comet_backend","hold":true,"grip_sig":{"key":"` + tokenKey + `"}}`: "grip_sig: the issuer is a name of 1 to 255 bytes",
+		`{"handler":"comet_backend","hold":true,"grip_sig":{"issuer":"a"}}`:             "grip_sig: key: a secret has 32 bytes or more",
 	} {
 		if err := validateJSON(t, fmt.Appendf(nil, form, part)); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: the error is\n\t%v\nand should say\n\t%s", part, err, want)

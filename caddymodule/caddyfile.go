@@ -206,6 +206,7 @@ func matcherFirst(d *caddyfile.Dispenser, directive string, a []string) error {
 //		user     <name|number>…
 //		key      <secret>…
 //		key_file <path>…
+//		jwt_key  <secret> <issuer>
 //		rate     <n>/s|m|h [burst <n>]
 //		max_event <size>
 //	}
@@ -233,6 +234,8 @@ func (p *Publish) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"rate":      rateOption(&p.Rate),
 		"max_event": size(&p.MaxEvent),
 		"key_file":  words(&p.KeyFiles, "one or more files, as in key_file /etc/caddy/shop.keys"),
+		"jwt_key": jwtKeyOption("a secret and the iss of the tokens, as in jwt_key {env.GRIP_KEY} shop", "", true,
+			func(k JWTKey) { p.JWTKeys = append(p.JWTKeys, k) }),
 	}.parse(d, "comet_publish")
 }
 

@@ -1,13 +1,16 @@
 package caddymodule
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -231,10 +234,15 @@ func TestTheDoctorSaysWhatAnswersInstead(t *testing.T) {
 	gone := freeAddress(t)
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
+	without := httptest.NewUnstartedServer(http.NotFoundHandler())
+	without.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("not yet") }}
+	without.StartTLS()
+	defer without.Close()
 	for _, c := range []struct{ url, seen, cure string }{
 		{"http://" + gone, "nobody listens at " + gone, "ss -ltn"},
 		{"https://" + s.site, "does not speak TLS", "doctor http://" + s.site},
 		{secure.URL, "is signed by nobody whom this machine trusts", "caddy-comet trust"},
+		{strings.Replace(without.URL, "127.0.0.1", "localhost", 1), "has no certificate for this name", "journalctl -u caddy-comet"},
 		{"http://no-such-name.invalid", "the name no-such-name.invalid is not known", "getent hosts"},
 		{"ftp://example.com", `"ftp://example.com" is no address of a site`, "https://"},
 	} {
@@ -293,6 +301,12 @@ http:// {
 	comet_publish shop {
 		user nobody
 	}
+}
+http:// {
+	bind unix/DIR/p.sock2
+	comet_publish forum {
+		jwt_key {env.GRIP_KEY} forum
+	}
 }`)
 	got, err := readSetup(config)
 	if err != nil {
@@ -315,5 +329,24 @@ http:// {
 	}
 	if _, err := readSetup([]byte("[]")); err == nil {
 		t.Error("what is no configuration is read")
+	}
+}
+
+// TestASiteWithoutANameIsRead as one, whose routes Caddy has side by side.
+func TestASiteWithoutANameIsRead(t *testing.T) {
+	config := newServer(t).adapt("", `
+http://:PORT {
+	@hidden path */.*
+	error @hidden 404
+	comet /comet/*
+	php_fastcgi unix//run/php/php-fpm.sock
+	file_server
+}`)
+	got, err := readSetup(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Sites) != 1 || !slices.Equal(got.Sites[0].Hubs, []string{"default"}) || !slices.Equal(got.Sites[0].Dial, []string{"unix//run/php/php-fpm.sock"}) {
+		t.Errorf("the sites with PHP are %+v in\n%s", got.Sites, config)
 	}
 }

@@ -46,6 +46,7 @@ type runningHandler struct {
 	Users     []string        `json:"users"`
 	Keys      []string        `json:"keys"`
 	KeyFiles  []string        `json:"key_files"`
+	JWTKeys   []JWTKey        `json:"jwt_keys"`
 	Upstreams []struct {
 		Dial string `json:"dial"`
 	} `json:"upstreams"`
@@ -74,14 +75,14 @@ func readSetup(config []byte) (*doctor.Setup, error) {
 			listen = append(listen, l)
 		}
 		r := setupReader{setup: s, listen: listen}
-		for _, route := range srv.Routes {
-			r.hubs, r.sites = nil, nil
-			r.route(route, nil, nil)
-			for i := range r.sites {
-				r.sites[i].Hubs = r.hubs
+		named := func(r runningRoute) bool { return len(r.Match) > 0 && len(r.Match[0].Host) > 0 }
+		for i, route := range srv.Routes {
+			if i == 0 || named(route) || named(srv.Routes[i-1]) { // a site without a name has its routes side by side
+				r.endSite()
 			}
-			s.Sites = append(s.Sites, r.sites...)
+			r.route(route, nil, nil)
 		}
+		r.endSite()
 		s.Servers = append(s.Servers, doctor.Server{Listen: listen, WriteTimeout: time.Duration(srv.WriteTimeout), Comet: r.comet})
 	}
 	return s, nil
@@ -92,10 +93,18 @@ type setupReader struct {
 	setup  *doctor.Setup
 	listen []string
 	comet  bool
-	// hubs and sites are those of one of the server's own routes, which is a site in a
-	// Caddyfile.
+	// hubs and sites are those of the Caddyfile's site that is read.
 	hubs  []string
 	sites []doctor.Site
+}
+
+// endSite adds what was read to the setup, and begins another site.
+func (r *setupReader) endSite() {
+	for i := range r.sites {
+		r.sites[i].Hubs = r.hubs
+	}
+	r.setup.Sites = append(r.setup.Sites, r.sites...)
+	r.hubs, r.sites = nil, nil
 }
 
 func (r *setupReader) route(route runningRoute, hosts, paths []string) {
@@ -133,7 +142,7 @@ func (r *setupReader) handler(h *runningHandler, hosts, paths []string) {
 		r.setup.Lines = append(r.setup.Lines, line)
 	case "comet_publish":
 		r.setup.Publishers = append(r.setup.Publishers, doctor.Publisher{
-			Hub: hub, Listen: r.listen, Hosts: hosts, Users: h.Users, Keys: len(h.Keys)+len(h.KeyFiles) > 0,
+			Hub: hub, Listen: r.listen, Hosts: hosts, Users: h.Users, Keys: len(h.Keys)+len(h.KeyFiles)+len(h.JWTKeys) > 0,
 		})
 	case "comet_backend":
 		r.hubs = append(r.hubs, hub)

@@ -103,7 +103,7 @@ func TestEveryMethodOfAnEventVariableHasItsAnswer(t *testing.T) {
 		if a.header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s: %v", c.method, a.header)
 		}
-		if c.method == "OPTIONS" && (!strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "POST") || a.header.Get("Access-Control-Allow-Headers") != "*") {
+		if c.method == "OPTIONS" && (!strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "POST") || !strings.HasSuffix(a.header.Get("Access-Control-Allow-Headers"), "*")) {
 			t.Errorf("a POST of JSON would not be let through: %v", a.header)
 		}
 	}

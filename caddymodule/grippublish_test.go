@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What PHP libraries send, byte for byte but for the host, the key and the length.
@@ -21,16 +22,21 @@ const (
 // key that they have.
 func TestPublishersOfGRIPPublish(t *testing.T) {
 	const key = "0123456789abcdef"
+	signed := func(life time.Duration) string {
+		return "Authorization: Bearer " + signedBy(t, tokenKey, map[string]any{"iss": "realm", "exp": time.Now().Add(life).Unix()}) + "\r\n"
+	}
 	for name, auth := range map[string]string{
-		"no key":               "",
-		"bearer":               "Authorization: Bearer " + key + "\r\n",
-		"basic, as a password": "Authorization: Basic cmVhbG06MDEyMzQ1Njc4OWFiY2RlZg==\r\n",
-		"basic, as a name":     "Authorization: Basic MDEyMzQ1Njc4OWFiY2RlZjo=\r\n",
+		"no key":                "",
+		"bearer":                "Authorization: Bearer " + key + "\r\n",
+		"basic, as a password":  "Authorization: Basic cmVhbG06MDEyMzQ1Njc4OWFiY2RlZg==\r\n",
+		"basic, as a name":      "Authorization: Basic MDEyMzQ1Njc4OWFiY2RlZjo=\r\n",
+		"signed by fanout/grip": signed(10 * time.Minute),
+		"signed by pubcontrol":  signed(time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
 			site := simple
 			if auth != "" {
-				site = strings.Replace(simple, "comet_publish", "comet_publish {\nkey "+key+"\n}", 1)
+				site = strings.Replace(simple, "comet_publish", "comet_publish {\nkey "+key+"\njwt_key "+tokenKey+" realm\n}", 1)
 			}
 			s := start(t, "", site)
 			since := get("http://" + s.site + "/comet/test?since=").poll(t).Cursor
@@ -49,7 +55,7 @@ func TestPublishersOfGRIPPublish(t *testing.T) {
 			if auth != "" {
 				wrong := "Authorization: Basic d3Jvbmc6d3Jvbmc=\r\n"
 				_, r := dial(t, s.publish, strings.NewReplacer("HOST", s.publish, "AUTH", wrong, "LENGTH", "0").Replace(gripPost[:strings.Index(gripPost, "{")]))
-				next(t, r, "POST").wants(t, 401, "a key is needed")
+				next(t, r, "POST").wants(t, 401, "the token is refused: it is no signed JSON Web Token")
 			}
 		})
 	}

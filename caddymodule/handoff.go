@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"time"
@@ -8,19 +9,24 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-comet/caddy-comet/internal/access"
 	"github.com/caddy-comet/caddy-comet/internal/dialect"
 	"github.com/caddy-comet/caddy-comet/internal/handoff"
 	"github.com/caddy-comet/caddy-comet/internal/hold"
 	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
 
-// The headers by which the site sees what is understood here, and what it had said of
-// a request that it is asked again.
+// The headers by which the site sees what is understood here, what it had said of a
+// request that it is asked again, and that the request comes from us.
 const (
 	featureHeader = "Grip-Feature"
 	lastHeader    = "Grip-Last"
+	sigHeader     = "Grip-Sig"
 	gripFeatures  = "status, link:next"
 )
+
+// usualIssuer is who signs in Pushpin's place.
+const usualIssuer = "pushpin"
 
 // handover is a request whose site may hand it over, on its way to the site and back.
 type handover struct {
@@ -32,7 +38,9 @@ type handover struct {
 	before http.Header
 	// start is the position when the site was asked: it may know no more.
 	start hub.Cursor
-	body  *keptBody
+	// who is whom the site lets wait, by a right of the moment when it was asked.
+	who  *hub.Who
+	body *keptBody
 	// turn is nil until the request is held.
 	turn *turn
 	kept *keptAnswer
@@ -48,6 +56,9 @@ type turnKey struct{}
 func (b *Backend) handOver(w http.ResponseWriter, r *http.Request) *handover {
 	handoff.Strip(r.Header)
 	r.Header.Set(featureHeader, gripFeatures)
+	if b.signer != nil {
+		r.Header.Set(sigHeader, b.signer.Token(time.Now()))
+	}
 	if isSubrequest(r) {
 		own, _ := r.Context().Value(subrequestKey{}).(http.Header)
 		if lasts := own[lastHeader]; lasts != nil {
@@ -55,7 +66,7 @@ func (b *Backend) handOver(w http.ResponseWriter, r *http.Request) *handover {
 		}
 		return nil
 	}
-	h := &handover{b: b, w: w, r: ofVisitor(r), before: w.Header().Clone(), start: b.use.hub.Cursor(), body: keepBody(r)}
+	h := &handover{b: b, w: w, r: ofVisitor(r), before: w.Header().Clone(), start: b.use.hub.Cursor(), who: whoAsks(r), body: keepBody(r)}
 	h.turn, _ = r.Context().Value(turnKey{}).(*turn)
 	if h.turn != nil {
 		for _, last := range h.turn.lasts {
@@ -116,6 +127,9 @@ func (h *handover) spill() {
 // finish does what the site has said.
 func (h *handover) finish() error {
 	i, own, err := h.kept.read()
+	if err == nil {
+		err = h.name(i.User)
+	}
 	if err != nil {
 		return h.refuse(err)
 	}
@@ -145,6 +159,19 @@ func (h *handover) finish() error {
 		h.turn = &turn{of: h.b.turns, body: body}
 	}
 	return h.poll(i, own)
+}
+
+// name has the request be held for a user, whom a kick ends it for.
+func (h *handover) name(user string) error {
+	if user == "" {
+		return nil
+	}
+	if err := access.CheckVisitor(user); err != nil {
+		return fmt.Errorf("Comet-User: %w", err)
+	}
+	who := *h.who
+	who.User, h.who = user, &who
+	return nil
 }
 
 // refuse answers in the place of a site that said what is no sense. Why is for the
@@ -201,7 +228,7 @@ func (h *handover) poll(i *handoff.Instruction, own handoff.Answer) error {
 func (h *handover) hold(i *handoff.Instruction, answer dialect.Answer) *heldRequest {
 	held := new(heldRequest)
 	held.Hold = hold.Hold{
-		Hub: h.b.use.hub.Hub, Channels: names(i), Since: h.since(i), Answer: answer,
+		Hub: h.b.use.hub.Hub, Channels: names(i), Since: h.since(i), Answer: answer, Who: h.who,
 		Ends: hold.Ends{Stop: process.stop, Retire: h.b.app.retire},
 	}
 	held.book = pageOf(h.b.use.hub.name, "handoff", answer.Transport()).open(len(i.Channels), clientOf(h.r))

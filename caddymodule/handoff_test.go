@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"compress/gzip"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // handed is a site behind comet_backend { hold }, in a hub of its own.
@@ -270,6 +273,54 @@ func TestNothingIsLostBetweenTheSitesReadAndTheHold(t *testing.T) {
 
 var regexpCursor = regexp.MustCompile(`[a-z0-9]+\.[0-9]+`)
 
+// TestAKickFindsWhatIsHandedOver by its channel, also while the site is still being
+// asked, and by the user whom Caddy has let in.
+func TestAKickFindsWhatIsHandedOver(t *testing.T) {
+	asked, goOn := make(chan bool), make(chan bool)
+	s, hub := handed(t, "", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("slow") {
+			asked <- true
+			<-goOn
+		}
+		says("own", "Comet-Hold", r.URL.Query().Get("hold"), "Comet-Channel", "news, user-7", "Comet-User", r.URL.Query().Get("user"))(w, r)
+	})
+	kick := func(query string, ended int) {
+		t.Helper()
+		send(overSocket(s.socket), "DELETE", "http://localhost/_holds?"+query, "").wants(t, 200, fmt.Sprintf(`"ended":%d`, ended))
+	}
+	for _, mode := range []string{"response", "stream"} {
+		waits := s.getting("/?hold=" + mode)
+		held(t, hub, "user-7", 1)
+		kick("channel=user-7", 1)
+		receive(t, waits).wants(t, 200, "own")
+		waits = s.getting("/?user=7&hold=" + mode)
+		held(t, hub, "user-7", 1)
+		kick("user=8", 0)
+		kick("user=7", 1)
+		a := receive(t, waits)
+		a.wants(t, 200, "own")
+		if told := a.header.Get("Comet-User"); told != "" {
+			t.Errorf("the visitor is told that he is %q", told)
+		}
+		slow := s.getting("/?slow=1&hold=" + mode)
+		<-asked
+		kick("channel=user-7", 0)
+		goOn <- true
+		receive(t, slow).wants(t, 503, "taken back")
+	}
+	password, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := behind(t, says("own", "Comet-Hold", "response", "Comet-Channel", "news"))
+	s.reload("comet {\nhub "+hub+"\n}", strings.Replace(handedSite(hub, site), "bind 127.0.0.1", "bind 127.0.0.1\nbasic_auth {\nanna "+string(password)+"\n}", 1))
+	waits := s.getting("/", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("anna:secret")))
+	held(t, hub, "news", 1)
+	kick("user=bert", 0)
+	kick("user=anna", 1)
+	receive(t, waits).wants(t, 200, "own")
+}
+
 // TestNobodyElseInstructs: neither can a client, nor does it see how the site does.
 func TestNobodyElseInstructs(t *testing.T) {
 	s, _ := handed(t, "", func(w http.ResponseWriter, r *http.Request) {
@@ -321,6 +372,8 @@ func TestWhatIsNoInstructionIsTheSitesMistake(t *testing.T) {
 		{"is for streams", "", []string{hold, "response", channel, "a", "Comet-Link", "</x>; rel=next"}},
 		{"in angle brackets", "", []string{hold, "stream", channel, "a", "Comet-Link", "/x; rel=next"}},
 		{"a status from 200", "", []string{hold, "response", channel, "a", "Comet-Status", "99"}},
+		{"Comet-User: it is sent twice", "", []string{hold, "response", channel, "a", "Comet-User", "7", "Comet-User", "8"}},
+		{"Comet-User: the user's name", "", []string{hold, "response", channel, "a", "Comet-User", strings.Repeat("7", 2000)}},
 		{"cannot be read here", "x", []string{hold, "stream", channel, "a", "Content-Encoding", "br"}},
 		{"and is not", "x", []string{hold, "stream", channel, "a", "Content-Encoding", "gzip"}},
 		{"only streams may be larger", strings.Repeat("x", 100_001), []string{hold, "response", channel, "a"}},

@@ -96,7 +96,7 @@ func (h *handover) follow(to *url.URL, lasts []string) (i *handoff.Instruction, 
 		h.turn = &turn{of: h.b.turns}
 	}
 	for range linkTries {
-		h.start = h.b.use.hub.Cursor()
+		h.start, h.who = h.b.use.hub.Cursor(), whoAsks(h.r)
 		if err = h.awaitTurn(); err != nil {
 			return nil, own, err
 		}

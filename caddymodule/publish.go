@@ -49,6 +49,11 @@ type Publish struct {
 	// when a request comes. A file that all users of the machine may read is refused.
 	KeyFiles []string `json:"key_files,omitempty"`
 
+	// Secrets by which publishers sign a JSON Web Token that a request carries in the
+	// place of a key, as GRIP's libraries do: with the claims `iss` and `exp`, an hour
+	// ahead at most.
+	JWTKeys []JWTKey `json:"jwt_keys,omitempty"`
+
 	// How much each publisher may publish: each user, each key, and where neither is
 	// configured all together. A request counts as many events as it names channels,
 	// also one that only asks or forgets. Default: no limit.
@@ -106,7 +111,7 @@ func (p *Publish) Provision(ctx caddy.Context) error {
 
 func (p *Publish) readKeys() error {
 	for _, key := range p.Keys {
-		secret, err := secretOf(key)
+		secret, err := secretOf(key, inKeyFile)
 		if err != nil {
 			return err
 		}
@@ -114,6 +119,13 @@ func (p *Publish) readKeys() error {
 			return fmt.Errorf("key: %w", err)
 		}
 		p.keyring.Add(access.KeyOf(secret))
+	}
+	for _, key := range p.JWTKeys {
+		shared, err := key.read()
+		if err != nil {
+			return fmt.Errorf("jwt_key: %w", err)
+		}
+		p.keyring.AddShared(shared)
 	}
 	for _, config := range p.KeyFiles {
 		path, err := keyFileOf(config)
@@ -127,14 +139,18 @@ func (p *Publish) readKeys() error {
 	return nil
 }
 
-// secretOf returns the key that the configuration has, or has a placeholder for.
-func secretOf(key string) (string, error) {
+// inKeyFile is where a key is better kept.
+const inKeyFile = "key_file <path>"
+
+// secretOf returns the key that the configuration has, or has a placeholder for. A file
+// is where it is better kept.
+func secretOf(key, file string) (string, error) {
 	secret, err := caddy.NewReplacer().ReplaceOrErr(key, true, true)
 	switch {
 	case err != nil && wholePlaceholder.MatchString(key):
 		return "", fmt.Errorf("key: %w", err)
 	case err != nil: // which may repeat a part of the key
-		return "", errors.New("key: it has braces with no known placeholder in them; keep it in a file instead: key_file <path>")
+		return "", fmt.Errorf("key: it has braces with no known placeholder in them; keep it in a file instead: %s", file)
 	}
 	return secret, nil
 }

@@ -226,3 +226,11 @@ func escapeNames(names []string) string {
 
 // private reports whether it matters who asks.
 func (c *Comet) private() bool { return c.Authorize != nil || c.Token != nil }
+
+// whoAsks is who asks the site now. It names nobody but whom Caddy has let in.
+func whoAsks(r *http.Request) *hub.Who {
+	if who := whoSignedIn(r); who != nil {
+		return who
+	}
+	return &hub.Who{Granted: time.Now()}
+}

@@ -124,7 +124,7 @@ func (t *Token) provision(logger *zap.Logger) error {
 	}
 	var keys []access.TokenKey
 	for _, key := range t.Keys {
-		key, err := secretOf(key)
+		key, err := secretOf(key, inKeyFile)
 		if err != nil {
 			return fmt.Errorf("token: %w", err)
 		}

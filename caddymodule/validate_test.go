@@ -134,6 +134,12 @@ func TestValidateFindsEveryMistake(t *testing.T) {
 		{"a publisher's event over the hub's", "comet {\nmax_event 64KiB\n}", ":1 {\ncomet_publish {\nmax_event 65KiB\n}\n}", `max_event 65 KiB is more than the 64 KiB that the hub takes; raise the hub's max_event, or take the line out here`},
 		{"a short key", "", ":1 {\ncomet_publish {\nkey short\n}\n}", `key: 5 characters are too few to be a secret; use at least 16, for example from: openssl rand -hex 16`},
 		{"one short key of two", "", ":1 {\ncomet_publish {\nkey 0123456789abcdef x\n}\n}", `key: 1 characters`},
+		{"a key that signs", two, ":1 {\ncomet_publish shop {\njwt_key " + tokenKey + " realm\njwt_key base64:" + strings.Repeat("k", 43) + " realm\n}\n}", ""},
+		{"… and a named user on a port", "", ":1 {\ncomet_publish {\nuser root\njwt_key " + tokenKey + " realm\n}\n}", ""},
+		{"… of nobody", "", ":1 {\ncomet_publish {\njwt_key " + tokenKey + "\n}\n}", `jwt_key takes a secret and the iss of the tokens, as in jwt_key {env.GRIP_KEY} shop, at Caddyfile:`},
+		{"… that is short", "", ":1 {\ncomet_publish {\njwt_key changeme realm\n}\n}", `jwt_key: key: a secret has 32 bytes or more, and this one 8; make one by: openssl rand -hex 32, at Caddyfile:`},
+		{"… that is no base64", "", ":1 {\ncomet_publish {\njwt_key base64:_" + tokenKey + " realm\n}\n}", `jwt_key: key: what stands behind base64: is no base64`},
+		{"… from nowhere", "", ":1 {\ncomet_publish {\njwt_key {env.COMET_NO_SUCH_KEY} realm\n}\n}", `comet_publish: jwt_key: key: `},
 		{"a key from nowhere", "", ":1 {\ncomet_publish {\nkey {env.COMET_NO_SUCH_KEY}\n}\n}", `key: `},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -293,6 +293,29 @@ func TestAWebSocketOnAConnectionThatWasParked(t *testing.T) {
 	c.event(name, `"2"`)
 }
 
+// TestOffersThatCannotBeTakenAreDeclined: the WebSocket goes on without, or with the
+// next offer (RFC 7692 section 5.1).
+func TestOffersThatCannotBeTakenAreDeclined(t *testing.T) {
+	s := start(t, "", strings.Replace(simple, "comet /comet/*", "comet /comet/* {\n deflate\n}", 1))
+	const good = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	for offer, want := range map[string]bool{
+		"permessage-deflate; foo=1":                     false,
+		"permessage-deflate; server_max_window_bits=7":  false,
+		"permessage-deflate; client_max_window_bits=99": false,
+		"x-other, permessage-deflate; foo=1, " + good:   true,
+		"permessage-deflate; foo; foo":                  false,
+	} {
+		w := connect(t, "tcp", s.site)
+		w.say("GET /comet/a HTTP/1.1\r\nHost: " + s.site + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Extensions: " + offer + "\r\n\r\n")
+		r, err := w.head()
+		if err != nil || !strings.Contains(r.String(), "101") || (r.value("Sec-Websocket-Extensions") != "") != want {
+			t.Errorf("%s: %v %v", offer, r, err)
+		}
+	}
+	get("http://"+s.site+"/comet/a", "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "short").
+		wants(t, 400, "Sec-WebSocket-Key")
+}
+
 // A message is compressed once for all who get it.
 func TestCompressedMessages(t *testing.T) {
 	s := start(t, "", strings.Replace(simple, "comet /comet/*", "comet /deflate/* {\n deflate\n}\n comet /comet/*", 1))

@@ -19,6 +19,7 @@ func asksOf(dir, page string) int {
 // TestPHPHandsRequestsOver: the event is the answer, PHP's own is when time is over, a
 // stream goes on, and PHP is asked again; while all of php-fpm's workers are free.
 func TestPHPHandsRequestsOver(t *testing.T) {
+	t.Parallel()
 	backends(t, func(t *testing.T, dir, php string) {
 		write(t, filepath.Join(dir, "www", "hold.php"), `<?php
 file_put_contents("`+dir+`/run/hold.asks", 'x', FILE_APPEND);

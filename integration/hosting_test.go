@@ -247,7 +247,7 @@ func TestAHostileTenantGetsNothing(t *testing.T) {
 		for _, name := range []string{"absolute", "relative", "server", "passwd", "through"} {
 			log("symlink that leaves the directory and is not followed", "/"+name+".jsonl")
 		}
-		log("belongs to another user than the watch's owner", "/hard.jsonl", "chown "+hostForum)
+		log("belongs to another user than the watch's owner", "/hard.jsonl", "chown -h "+hostForum)
 		afterwards(t)
 		h.must(hostShop, "echo "+secret+" >> "+h.victim+"/page.jsonl") // news for whoever follows a link
 		afterwards(t)

@@ -17,6 +17,7 @@ import (
 // claims are what a token says. It is read by a JSON that knows no two spellings of a
 // name and takes none twice.
 type claims struct {
+	Issuer   json.RawMessage `json:"iss"`
 	Subject  json.RawMessage `json:"sub"`
 	Session  json.RawMessage `json:"sid"`
 	Audience json.RawMessage `json:"aud"`
@@ -33,14 +34,21 @@ const skew = 30 * time.Second
 // maxVisitor is how many bytes a user's name may have.
 const maxVisitor = 255
 
+func parseClaims(payload []byte) (c claims, err error) {
+	switch {
+	case !utf8.Valid(payload):
+		err = errors.New("what it says is not UTF-8")
+	case json.Unmarshal(payload, &c) != nil:
+		err = errors.New("what it says is no JSON object that has each claim once")
+	}
+	return c, err
+}
+
 // readClaims checks what a token says, and returns what it grants.
 func readClaims(payload []byte, audience string, now time.Time) (Grant, error) {
-	var c claims
-	if !utf8.Valid(payload) {
-		return Grant{}, errors.New("what it says is not UTF-8")
-	}
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return Grant{}, errors.New("what it says is no JSON object that has each claim once")
+	c, err := parseClaims(payload)
+	if err != nil {
+		return Grant{}, err
 	}
 	if err := c.meant(audience); err != nil {
 		return Grant{}, err
@@ -108,11 +116,11 @@ func (c *claims) valid(now time.Time) (issued, expires time.Time, err error) {
 	case issued.IsZero():
 		err = errors.New(`it does not say when it was made, so that it could not be taken back; add the claim "iat", seconds since 1970`)
 	case expires.IsZero():
-		err = errors.New(`it does not say when it ends; add the claim "exp", seconds since 1970`)
+		err = errNoEnd
 	case expires.Sub(issued) > hub.KickKeep:
 		err = fmt.Errorf("it is good for more than %d hours; who is kicked is remembered for no longer, so let it end earlier", hub.KickKeep/time.Hour)
 	case !now.Before(expires):
-		err = fmt.Errorf("it ended %v ago", now.Sub(expires).Round(time.Second))
+		err = ended(expires, now)
 	case issued.Sub(now) > skew:
 		err = fmt.Errorf("it was made in %v; the clocks of both machines must agree to %v", issued.Sub(now).Round(time.Second), skew)
 	case begins.Sub(now) > skew:
@@ -121,6 +129,12 @@ func (c *claims) valid(now time.Time) (issued, expires time.Time, err error) {
 		issued = now // else a kick within the next seconds would not be later
 	}
 	return
+}
+
+var errNoEnd = errors.New(`it does not say when it ends; add the claim "exp", seconds since 1970`)
+
+func ended(expires, now time.Time) error {
+	return fmt.Errorf("it ended %v ago", now.Sub(expires).Round(time.Second))
 }
 
 // lastDate is the end of the year 9999.

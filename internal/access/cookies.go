@@ -67,7 +67,8 @@ func ParseCookies(words []string) (Cookies, error) {
 }
 
 // Choose returns what of a Cookie header is the session, as a header of its own, ""
-// where there is none of it; and what the session is known by.
+// where there is none of it; and what the session is known by. More than [MaxDigests]
+// of these say that there are too many, and not what the others are.
 func (c Cookies) Choose(header string) (session string, digests []string) {
 	var b strings.Builder
 	for pair := range strings.SplitSeq(header, ";") {
@@ -80,7 +81,7 @@ func (c Cookies) Choose(header string) (session string, digests []string) {
 			b.WriteString("; ")
 		}
 		b.WriteString(pair)
-		if len(digests) < maxDigests {
+		if len(digests) <= MaxDigests {
 			digests = append(digests, Digest(value))
 			if plain, err := url.QueryUnescape(value); err == nil && plain != value {
 				digests = append(digests, Digest(plain))
@@ -90,8 +91,10 @@ func (c Cookies) Choose(header string) (session string, digests []string) {
 	return b.String(), digests
 }
 
-// maxDigests bounds what a session is known by: to write it down in each decision.
-const maxDigests = 16
+// MaxDigests bounds what a session is known by, which is written down with each
+// decision. A cookie has two where it is percent-encoded. Whoever has more must be let
+// in nowhere: a kick by the cookie that is left out would miss him.
+const MaxDigests = 64
 
 func (c Cookies) counts(name string) bool {
 	if c == nil {

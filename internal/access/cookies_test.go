@@ -41,7 +41,7 @@ func TestASessionIsKnownByItsCookiesValues(t *testing.T) {
 	if len(digests) != 3 {
 		t.Errorf("%q", digests)
 	}
-	if _, digests = Cookies(nil).Choose(strings.Repeat("a=%20;", 1000)); len(digests) > maxDigests+1 {
+	if _, digests = Cookies(nil).Choose(strings.Repeat("a=%20;", 1000)); len(digests) <= MaxDigests || len(digests) > MaxDigests+2 {
 		t.Errorf("%d of one session", len(digests))
 	}
 }

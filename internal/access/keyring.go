@@ -18,10 +18,11 @@ const (
 func KeyOf(secret string) Key { return sha256.Sum256([]byte(secret)) }
 
 // Keyring are the keys that open one door: those of the configuration, and those
-// of files, as they are now.
+// of files, as they are now, and those by which tokens are signed.
 type Keyring struct {
-	fixed []Key
-	files []*keyFile
+	fixed  []Key
+	files  []*keyFile
+	shared []SharedKey
 }
 
 // Add adds a key.
@@ -41,7 +42,9 @@ func (r *Keyring) AddFile(path string, changed func(error)) error {
 }
 
 // Empty reports whether nothing would ever open.
-func (r *Keyring) Empty() bool { return len(r.fixed) == 0 && len(r.files) == 0 }
+func (r *Keyring) Empty() bool {
+	return len(r.fixed) == 0 && len(r.files) == 0 && len(r.shared) == 0
+}
 
 // Find returns the key of that secret, if it is one of the ring. How long that takes
 // says nothing about the keys.

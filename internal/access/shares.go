@@ -25,25 +25,13 @@ func (s *Shares) Take(shares []Share) (full Share, ok bool) {
 			return share, false
 		}
 	}
-	s.addLocked(shares)
-	return Share{}, true
-}
-
-// Keep counts one more by each of the names, whether or not there is room: for what goes
-// on.
-func (s *Shares) Keep(shares []Share) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.addLocked(shares)
-}
-
-func (s *Shares) addLocked(shares []Share) {
 	if s.taken == nil {
 		s.taken = make(map[string]int)
 	}
 	for _, share := range shares {
 		s.taken[share.Name]++
 	}
+	return Share{}, true
 }
 
 // Release counts one less by each of the names.

@@ -38,6 +38,8 @@ const maxToken = 8192
 // made the token, and gives no secret away.
 var ErrToken = errors.New("the token is refused")
 
+var errUnsigned = errors.New("it is signed with none of the keys that this server knows")
+
 // NewTokens returns what reads tokens that are signed by one of the keys. The set of
 // keys is nil where there is none.
 func NewTokens(keys []TokenKey, set *JWKS) (*Tokens, error) {
@@ -76,7 +78,7 @@ func (t *Tokens) Read(token, audience string, now time.Time) (Grant, error) {
 	}
 	signed, err := jose.ParseSignedCompact(token, t.algorithms)
 	if err != nil {
-		return Grant{}, t.unreadable(err)
+		return Grant{}, unreadable(err, t.algorithms)
 	}
 	payload := verify(signed, keys)
 	if payload == nil && t.jwks != nil {
@@ -86,7 +88,7 @@ func (t *Tokens) Read(token, audience string, now time.Time) (Grant, error) {
 		payload = verify(signed, keys)
 	}
 	if payload == nil {
-		return Grant{}, fmt.Errorf("%w: it is signed with none of the keys that this server knows", ErrToken)
+		return Grant{}, fmt.Errorf("%w: %w", ErrToken, errUnsigned)
 	}
 	g, err := readClaims(payload, audience, now)
 	if err != nil {
@@ -118,10 +120,12 @@ func verify(signed *jose.JSONWebSignature, keys []TokenKey) []byte {
 	return nil
 }
 
-func (t *Tokens) unreadable(err error) error {
+// unreadable says why a token that cannot be read is none, for who takes these
+// algorithms.
+func unreadable(err error, algorithms []jose.SignatureAlgorithm) error {
 	var other *jose.ErrUnexpectedSignatureAlgorithm
 	if errors.As(err, &other) {
-		return fmt.Errorf("%w: its algorithm is %.20q, and this server takes %q", ErrToken, other.Got, t.algorithms)
+		return fmt.Errorf("%w: its algorithm is %.20q, and this server takes %q", ErrToken, other.Got, algorithms)
 	}
 	return fmt.Errorf("%w: it is no signed JSON Web Token, which is three parts of base64url with dots between", ErrToken)
 }
