@@ -113,14 +113,13 @@ func count(m prometheus.Metric) float64 {
 	return d.GetCounter().GetValue() + d.GetGauge().GetValue()
 }
 
-// counts are a counter's values by the labels hub and reason.
-func counts(c prometheus.Collector) map[string]map[string]uint64 {
-	ch := make(chan prometheus.Metric)
+// eachCount calls f for each counter of a vector.
+func eachCount(c prometheus.Collector, f func(labels map[string]string, n uint64)) {
+	ch := make(chan prometheus.Metric, 64)
 	go func() {
 		c.Collect(ch)
 		close(ch)
 	}()
-	all := make(map[string]map[string]uint64)
 	for m := range ch {
 		var d dto.Metric
 		if m.Write(&d) != nil {
@@ -130,11 +129,19 @@ func counts(c prometheus.Collector) map[string]map[string]uint64 {
 		for _, l := range d.GetLabel() {
 			labels[l.GetName()] = l.GetValue()
 		}
+		f(labels, uint64(d.GetCounter().GetValue()))
+	}
+}
+
+// counts are a counter's values by the labels hub and reason.
+func counts(c prometheus.Collector) map[string]map[string]uint64 {
+	all := make(map[string]map[string]uint64)
+	eachCount(c, func(labels map[string]string, n uint64) {
 		if all[labels["hub"]] == nil {
 			all[labels["hub"]] = make(map[string]uint64)
 		}
-		all[labels["hub"]][labels["reason"]] = uint64(d.GetCounter().GetValue())
-	}
+		all[labels["hub"]][labels["reason"]] = n
+	})
 	return all
 }
 

@@ -36,6 +36,10 @@ func (s *StatusPage) live(w http.ResponseWriter, r *http.Request) error {
 		writeText(w, http.StatusServiceUnavailable, "the page's own stream cannot be made; status.json has the same figures")
 		return nil
 	}
+	if !enter(w, &lookers, livePages, "as many status pages are open as may; close one") {
+		return nil
+	}
+	defer lookers.Add(-1)
 	h := hold.Hold{
 		Hub: to, Channels: []string{liveChannel(s.Hub)}, Answer: dialect.SSE(), Heartbeat: s.app.heartbeat(),
 		Ends: hold.Ends{Stop: process.stop, Retire: s.app.retire},
@@ -56,8 +60,19 @@ func serveStream(h *hold.Hold, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// tails are the streams of events that are open now.
-var tails atomic.Int64
+// lookers are the pages' streams of figures that are open now, tails those of events.
+var lookers, tails atomic.Int64
+
+// enter counts one more where there may be so many, or says why not. It is no event
+// stream that says so: a browser would ask for another again and again.
+func enter(w http.ResponseWriter, all *atomic.Int64, most int64, full string) bool {
+	if all.Add(1) <= most {
+		return true
+	}
+	all.Add(-1)
+	writeText(w, http.StatusServiceUnavailable, full)
+	return false
+}
 
 const (
 	// maxTails is how many there may be, and of how many channels each.
@@ -108,6 +123,10 @@ func (s *StatusPage) events(w http.ResponseWriter, r *http.Request) error {
 		writeText(w, http.StatusBadRequest, "name the channels, as in events?channel=orders, at most "+strconv.Itoa(maxTailChannels))
 		return nil
 	}
+	if !enter(w, &tails, maxTails, "as many pages show events as may; close one") {
+		return nil
+	}
+	defer tails.Add(-1)
 	since := hub.All()
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		cursor, err := hub.ParseCursor(last)
@@ -122,10 +141,6 @@ func (s *StatusPage) events(w http.ResponseWriter, r *http.Request) error {
 		Hub: h.Hub, Channels: channels, Since: since, Answer: tailAnswer{dialect.SSE()}, Heartbeat: s.app.heartbeat(),
 		Ends: hold.Ends{Stop: process.stop, Retire: s.app.retire}, Waits: b.wait, Note: b.holder,
 	}
-	if tails.Add(1) > maxTails {
-		hold.Busy = "as many pages show events as may; close one"
-	}
-	defer tails.Add(-1)
 	return serveTail(&hold, b, w, r)
 }
 

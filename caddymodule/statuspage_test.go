@@ -1,12 +1,14 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -220,6 +222,33 @@ func TestTheStatusPageTailsChannels(t *testing.T) {
 		get(base+path).wants(t, 400, want)
 	}
 	get(base+"events?channel=a", "Last-Event-ID", "why").wants(t, 400, "cursor")
+}
+
+// TestOneStatusPageTooManyIsToldSo, and there is room again when another goes.
+func TestOneStatusPageTooManyIsToldSo(t *testing.T) {
+	s := start(t, "", statusSite)
+	base := "http://" + s.publish + "/status/"
+	for path, n := range map[string]*atomic.Int64{"live": &lookers, "events?channel=a": &tails} {
+		most := map[string]int64{"live": livePages, "events?channel=a": maxTails}[path]
+		n.Add(most)
+		a := get(base + path)
+		a.wants(t, 503, "close one")
+		if kind := a.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/plain") {
+			t.Errorf("%s is refused as %s", path, kind)
+		}
+		if got := n.Add(-1); got != most-1 {
+			t.Errorf("%s: %d are counted after a refusal, want %d", path, got, most-1)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Errorf("%s, the last: %v %v", path, res, err)
+		}
+		leave()
+		n.Add(1 - most)
+		eventually(t, "nobody is counted", func() bool { return n.Load() == 0 })
+	}
 }
 
 // TestOfManyEventsAtOnceTheLastAreShown, and how many others there were.

@@ -161,28 +161,10 @@ func rank(w samples.Watch) int {
 
 // sumBy sums the counters of a hub, or of all for "", by one of their labels.
 func sumBy(c prometheus.Collector, hub, label string, into map[string]uint64) {
-	ch := make(chan prometheus.Metric, 64)
-	go func() {
-		c.Collect(ch)
-		close(ch)
-	}()
-	for m := range ch {
-		var d dto.Metric
-		if m.Write(&d) != nil {
-			continue
+	eachCount(c, func(labels map[string]string, n uint64) {
+		name, _, _ := strings.Cut(labels["hub"], "/")
+		if n > 0 && (hub == "" || name == hub) {
+			into[labels[label]] += n
 		}
-		ours, value := hub == "", ""
-		for _, l := range d.Label {
-			switch l.GetName() {
-			case "hub":
-				name, _, _ := strings.Cut(l.GetValue(), "/")
-				ours = ours || name == hub
-			case label:
-				value = l.GetValue()
-			}
-		}
-		if n := uint64(d.GetCounter().GetValue()); ours && n > 0 {
-			into[value] += n
-		}
-	}
+	})
 }

@@ -44,6 +44,7 @@ var (
 	broken      = problem{"reach", Fail, "no-answer", "the request to %s failed: %s"}
 	certName    = problem{"reach", Fail, "the-certificate-is-wrong", "the certificate at %s is for %s, not for this name"}
 	certUnknown = problem{"reach", Fail, "the-certificate-is-wrong", "the certificate at %s is signed by nobody whom this machine trusts"}
+	certMissing = problem{"reach", Fail, "the-certificate-is-wrong", "the server at %s has no certificate for this name"}
 	certTime    = problem{"reach", Fail, "the-certificate-is-wrong", "the certificate at %s is good from %s to %s, and now it is not"}
 	noTLS       = problem{"reach", Fail, "https-where-there-is-none", "%s does not speak TLS"}
 	leadsAway   = problem{"reach", Fail, "the-address-leads-elsewhere", "%s leads to %s"}
@@ -74,7 +75,7 @@ var problems = []*problem{
 	&noPublisher, &publisherDead, &publisherHost, &mayNotConnect, &mayNotPublish, &poolUnreachable, &poolForbidden,
 	&noDirectory, &cannotWrite, &cannotRead, &privateTmp, &polled, &watchError, &unseen, &cannotTouch,
 	&fewFiles, &smallSysctl, &workersBusy, &workersWere, &collects,
-	&badURL, &noName, &refused, &noAnswer, &broken, &certName, &certUnknown, &certTime, &noTLS, &leadsAway, &login, &gateway, &notOurs, &otherServer, &twoServers,
+	&badURL, &noName, &refused, &noAnswer, &broken, &certName, &certUnknown, &certMissing, &certTime, &noTLS, &leadsAway, &login, &gateway, &notOurs, &otherServer, &twoServers,
 	&heldBack, &late, &oldHTTP, &noUpgrade, &cut, &proxyIP, &noForward, &plainPHP, &otherHost,
 	&sessionLock, &oneByOne,
 }

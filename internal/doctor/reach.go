@@ -248,6 +248,10 @@ func shorten(s string) string {
 	return s
 }
 
+// noCertificate are the alerts of a server that has none to show: Caddy's and Go's,
+// nginx's, OpenSSL's. Their type is not exported.
+var noCertificate = regexp.MustCompile(`remote error: tls: (internal error|unrecognized name|handshake failure)$`)
+
 // explain says why there was no answer.
 func explain(err error, u *url.URL) Finding {
 	var (
@@ -270,6 +274,8 @@ func explain(err error, u *url.URL) Finding {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		const day = "2006-01-02"
 		return certTime.found("date; journalctl -u caddy-comet | grep -i certificate   # is the clock right, and why is it not renewed?", host, invalid.Cert.NotBefore.Format(day), invalid.Cert.NotAfter.Format(day))
+	case noCertificate.MatchString(err.Error()):
+		return certMissing.found("journalctl -u caddy-comet | grep -e obtain -e challenge   # is the name in the Caddyfile, and what did the authority say? The first certificate takes a minute", host)
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return noTLS.found("caddy-comet comet doctor http://"+host, site)
 	case errors.Is(err, syscall.ECONNREFUSED):
