@@ -13,6 +13,7 @@ import (
 // TestADialectIsOneFileAndOneLine builds a server with the dialect that
 // CONTRIBUTING.md prints, in its file and with its line, and listens by it.
 func TestADialectIsOneFileAndOneLine(t *testing.T) {
+	t.Parallel()
 	dir := runDir(t)
 	top, err := filepath.Abs("..")
 	if err != nil {

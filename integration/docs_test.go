@@ -73,7 +73,7 @@ func documented(t *testing.T, name string, oldnew ...string) string {
 // Those that a test runs besides have a name.
 func TestEveryDocumentedSnippetIsSound(t *testing.T) {
 	dir := runDir(t)
-	env := append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "HOME="+dir, "COMET_KEY=0123456789abcdef", "COMET_TOKEN_KEY="+tokenKey)
+	env := append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "HOME="+dir, "COMET_KEY=0123456789abcdef", "COMET_TOKEN_KEY="+tokenKey, "GRIP_KEY="+tokenKey)
 	check := func(t *testing.T, input string, name string, args ...string) string {
 		t.Helper()
 		cmd := exec.Command(name, args...)

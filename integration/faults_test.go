@@ -14,8 +14,9 @@ import (
 // prints.
 func TestNothingIsLostOnBadDays(t *testing.T) {
 	t.Parallel()
-	kinds, long := faults.Kinds, 8*time.Second
+	kinds, long, park := faults.Kinds, 8*time.Second, "on"
 	if !parking() {
+		park = "off"
 		kinds, long = []faults.Kind{faults.Reloads}, 5*time.Second
 	}
 	for _, kind := range kinds {
@@ -29,7 +30,7 @@ func TestNothingIsLostOnBadDays(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(wrong) > 0 {
-				t.Errorf("again by: go run ./integration/soak -seed %d -kind %s -each %s -for 0\n%s", r.Seed, kind, long, strings.Join(wrong, "\n"))
+				t.Errorf("again by: go run ./integration/soak -seed %d -kind %s -park %s -each %s -for 0\n%s", r.Seed, kind, park, long, strings.Join(wrong, "\n"))
 			}
 		})
 	}

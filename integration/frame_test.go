@@ -85,6 +85,7 @@ onload = function () {
 </script>`
 
 func TestAForeverFrameComesBackByItselfAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := runDir(t)
 	write(t, filepath.Join(dir, "frame.html"), framePage)
 	listen, publish := port(t), port(t)

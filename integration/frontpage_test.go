@@ -65,6 +65,7 @@ func figures(t *testing.T, tab context.Context) (published, arrived, lost, twice
 // TestTheFrontPageFallsFromRungToRung, and comes back, in two tabs with one
 // connection, while PHP counts. Neither tab loses an event, or has one twice.
 func TestTheFrontPageFallsFromRungToRung(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	chromium := browser(t, chromedp.Flag("ignore-certificate-errors", true))
 	open(t, chromium, "about:blank") // starts it
@@ -197,6 +198,22 @@ func TestTheFrontPagesChat(t *testing.T) {
 		res.Body.Close()
 		if res.StatusCode != 400 || !strings.HasPrefix(answer.Error, want) {
 			t.Errorf("%.20s: %s %s", form, res.Status, answer.Error)
+		}
+	}
+}
+
+// TestTheDemoFitsAPhone: no page of it has to be pushed sideways.
+func TestTheDemoFitsAPhone(t *testing.T) {
+	t.Parallel()
+	const width = 375
+	d := startDemo(t)
+	chromium := browser(t)
+	open(t, chromium, "about:blank") // starts it
+	likes(t, chromium, width, "light")
+	for _, page := range []string{"/", "/techniques.php", "/novcomet.php", "/events.php", "/proof.php"} {
+		open(t, chromium, "http://localhost:"+d.http+page)
+		if got := script[int](t, chromium, "document.documentElement.scrollWidth"); got > width {
+			t.Errorf("%s is %d wide", page, got)
 		}
 	}
 }

@@ -254,6 +254,7 @@ echo ' <p>below';`)
 // TestTheDocumentedPagesOfCometPHP are opened in a browser: the one that begins
 // docs/php.md, and the one that goes on from a cursor. The one that posts is run.
 func TestTheDocumentedPagesOfCometPHP(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	dir := runDir(t)
 	site(t, dir)

@@ -63,10 +63,7 @@ case 'heartbeat': echo json_encode(fire('heartbeat_settings', array('suspension'
 	base := "http://127.0.0.1:" + listen
 
 	const editor, reader = "wordpress_logged_in_x=3; consent=yes", "wordpress_logged_in_x=30"
-	for _, c := range []struct {
-		path, cookie string
-		want         int
-	}{
+	opens(t, base, []door{
 		{"/live/comments", "", http.StatusOK},
 		{"/comet/posts", "", http.StatusForbidden},
 		{"/comet/posts", reader, http.StatusForbidden},
@@ -76,11 +73,7 @@ case 'heartbeat': echo json_encode(fire('heartbeat_settings', array('suspension'
 		{"/comet/comments", reader, http.StatusForbidden},
 		{"/comet/comet.js", "", http.StatusOK},
 		{"/wp-config.php", editor, http.StatusNotFound},
-	} {
-		if got := status(t, base+c.path+"?wait=0", "Cookie", c.cookie); got != c.want {
-			t.Errorf("%s for %q: %d, not %d", c.path, c.cookie, got, c.want)
-		}
-	}
+	})
 
 	// What is not for everybody is not told, so the next that is told is the next.
 	comments, posts := follow(t, base+"/live/comments"), follow(t, base+"/comet/posts", "Cookie", editor)
@@ -168,10 +161,7 @@ func TestThePHPBBRecipeWorks(t *testing.T) {
 	base := "http://127.0.0.1:" + listen
 
 	const member, banned = "phpbb3_x_sid=abc; phpbb3_x_u=48", "phpbb3_x_u=50"
-	for _, c := range []struct {
-		path, cookie string
-		want         int
-	}{
+	opens(t, base, []door{
 		{"/comet/forum-2", "", http.StatusOK},
 		{"/comet/forum-3", "", http.StatusForbidden},
 		{"/comet/forum-3", member, http.StatusOK},
@@ -180,11 +170,7 @@ func TestThePHPBBRecipeWorks(t *testing.T) {
 		{"/comet/forum-2", banned, http.StatusForbidden},
 		{"/common.php", member, http.StatusNotFound},
 		{"/see.php", member, http.StatusOK},
-	} {
-		if got := status(t, base+c.path+"?wait=0", "Cookie", c.cookie); got != c.want {
-			t.Errorf("%s for %q: %d, not %d", c.path, c.cookie, got, c.want)
-		}
-	}
+	})
 	next := follow(t, base+"/comet/forum-3", "Cookie", member)
 	for _, visible := range []string{"0", "1"} { // the first is told to nobody
 		if _, body := get(t, base+"/post.php?visible="+visible); body != "" {
@@ -297,19 +283,12 @@ func TestTheLaravelRecipeWorks(t *testing.T) {
 	base := "http://127.0.0.1:" + listen
 
 	const member = "XSRF-TOKEN=anew; laravel_session=good"
-	for _, c := range []struct {
-		path, cookie string
-		want         int
-	}{
+	opens(t, base, []door{
 		{"/comet/news", "", http.StatusForbidden}, // sent to the login page
 		{"/comet/news", "laravel_session=bad", http.StatusForbidden},
 		{"/comet/news,user-42,team-8", member, http.StatusOK},
 		{"/comet/team-9", member, http.StatusForbidden},
-	} {
-		if got := status(t, base+c.path+"?wait=0", "Cookie", c.cookie); got != c.want {
-			t.Errorf("%s for %q: %d, not %d", c.path, c.cookie, got, c.want)
-		}
-	}
+	})
 	write(t, dir+"/www/page.html", "<!DOCTYPE html><title>Orders</title><p id=order-3>Order 3: <b class=state>new</b></p>"+documented(t, "html-laravel"))
 	chromium := browser(t)
 	open(t, chromium, base+"/see.php")
@@ -321,4 +300,19 @@ func TestTheLaravelRecipeWorks(t *testing.T) {
 		}
 		return script[string](t, chromium, "document.querySelector('.state').innerText") == "sent"
 	})
+}
+
+// door is an address, and the answer that who has this cookie gets there.
+type door struct {
+	path, cookie string
+	want         int
+}
+
+func opens(t *testing.T, base string, doors []door) {
+	t.Helper()
+	for _, d := range doors {
+		if got := status(t, base+d.path+"?wait=0", "Cookie", d.cookie); got != d.want {
+			t.Errorf("%s for %q: %d, not %d", d.path, d.cookie, got, d.want)
+		}
+	}
 }

@@ -74,6 +74,7 @@ func TestTheNginxRecipeWorks(t *testing.T) {
 
 // TestTheApacheRecipeWorks: Apache in front, by mod_proxy and with WebSockets.
 func TestTheApacheRecipeWorks(t *testing.T) {
+	t.Parallel()
 	dir := runDir(t)
 	publish := behind(t, dir, "apache-behind")
 	listen := port(t)

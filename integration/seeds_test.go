@@ -183,6 +183,7 @@ getUpdate();
 // TestTheSeedsPagesWork runs them in a browser, over a restart of the server.
 // They share one host's connections only where they would on a site.
 func TestTheSeedsPagesWork(t *testing.T) {
+	t.Parallel()
 	dir := runDir(t)
 	for _, d := range []string{"www", "run", "www/clock", "www/chat", "www/rings", "www/frame", "www/xhr", "www/polling"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {

@@ -163,6 +163,7 @@ func samples(before, after string) func(text string, whole bool) *regexp.Regexp 
 // TestTheDocumentedClientsWork runs each technique's lines of JavaScript in a
 // browser. Their show() keeps what it is given.
 func TestTheDocumentedClientsWork(t *testing.T) {
+	t.Parallel()
 	s := newDocumentedSite(t)
 	own(t, s.dir+"/run") // PHP keeps its state there
 	chromium := browser(t)

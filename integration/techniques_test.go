@@ -410,6 +410,7 @@ func (b *brokenServer) stop() {
 
 // TestTheTechniquesPage looks at what the panels share: connections, and PHP.
 func TestTheTechniquesPage(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	chromium := browser(t, chromedp.Flag("ignore-certificate-errors", true), chromedp.WindowSize(1280, 4000))
 	open(t, chromium, "about:blank") // starts it

@@ -127,6 +127,10 @@ func (f *Follower) once(ctx context.Context) bool {
 		return false
 	}
 	defer res.Body.Close()
+	if body := res.Body; res.StatusCode == http.StatusSwitchingProtocols {
+		// net/http no longer ends it with its request.
+		defer context.AfterFunc(ctx, func() { body.Close() })()
+	}
 	res.Body = alive{res.Body, watch}
 	switch {
 	case res.StatusCode == http.StatusServiceUnavailable, res.StatusCode == http.StatusBadGateway, res.StatusCode == http.StatusNotFound:

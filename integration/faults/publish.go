@@ -120,13 +120,8 @@ func (w *Writer) Run(ctx context.Context) error {
 		first := Token(w.Channel, w.Name, w.n)
 		for rotate := false; ctx.Err() == nil && !rotate; {
 			// A file is to keep its name until it has been looked at.
-			if rotate = w.Chance.IntN(20) == 0 && w.Ledger.Heard(first) > 0; rotate {
-				w.Rotations++
-				if err := os.Rename(f.Name(), fmt.Sprintf("%s.%d", f.Name(), w.Rotations)); err != nil {
-					return err
-				}
-			}
-			if err = w.write(f); err != nil {
+			rotate = w.Chance.IntN(20) == 0 && w.Ledger.Heard(first) > 0
+			if err = w.write(f, rotate); err != nil {
 				return err
 			}
 			rest(ctx, time.Duration(float64(w.Pace)*w.Chance.ExpFloat64()))
@@ -144,17 +139,24 @@ func (w *Writer) Once() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(w.write(f), f.Close())
+	return errors.Join(w.write(f, false), f.Close())
 }
 
 func (w *Writer) open() (*os.File, error) {
 	return os.OpenFile(filepath.Join(w.Dir, "lines", w.Channel+".jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
-// write appends some lines at once, and now and then in two halves.
-func (w *Writer) write(f *os.File) error {
+// write appends some lines at once, and now and then in two halves; with rotate, when the
+// file has just lost its name. Who begins to watch in between knows nothing of the file.
+func (w *Writer) write(f *os.File, rotate bool) error {
 	w.Calm.RLock()
 	defer w.Calm.RUnlock()
+	if rotate {
+		w.Rotations++
+		if err := os.Rename(f.Name(), fmt.Sprintf("%s.%d", f.Name(), w.Rotations)); err != nil {
+			return err
+		}
+	}
 	var b []byte
 	var tokens []string
 	for range 1 + w.Chance.IntN(4) {
@@ -219,12 +221,13 @@ func await(ctx context.Context, what string, ok func() bool) error {
 	return nil
 }
 
-// touch touches a file, now and then some times in a row, and waits until all have
-// been told of the same. It returns how often it did.
-func touch(ctx context.Context, file string, r *rand.Rand, all []*Listener) (touches int, err error) {
+// touch touches a file until now ends, now and then some times in a row, and waits
+// until all have been told of the same, also of the last one. It returns how often it
+// did.
+func touch(now, all context.Context, file string, r *rand.Rand, listeners []*Listener) (touches int, err error) {
 	newest := func() (string, bool) {
-		_, first := all[0].state()
-		for _, l := range all[1:] {
+		_, first := listeners[0].state()
+		for _, l := range listeners[1:] {
 			if _, last := l.state(); last != first {
 				return "", false
 			}
@@ -232,16 +235,16 @@ func touch(ctx context.Context, file string, r *rand.Rand, all []*Listener) (tou
 		return first, first != ""
 	}
 	before := ""
-	for ctx.Err() == nil {
+	for now.Err() == nil {
 		for range 1 + max(0, r.IntN(6)-3) {
-			now := time.Now()
-			if err := os.Chtimes(file, now, now); err != nil {
+			at := time.Now()
+			if err := os.Chtimes(file, at, at); err != nil {
 				return touches, err
 			}
 			touches++
-			rest(ctx, time.Duration(r.IntN(30))*time.Millisecond)
+			rest(now, time.Duration(r.IntN(30))*time.Millisecond)
 		}
-		err := await(ctx, "not all were told of a touch", func() bool {
+		err := await(all, "not all were told of a touch", func() bool {
 			last, same := newest()
 			return same && last != before
 		})
@@ -249,15 +252,15 @@ func touch(ctx context.Context, file string, r *rand.Rand, all []*Listener) (tou
 			return touches, err
 		}
 		before, _ = newest()
-		rest(ctx, time.Duration(r.ExpFloat64()*float64(150*time.Millisecond)))
+		rest(now, time.Duration(r.ExpFloat64()*float64(150*time.Millisecond)))
 	}
 	return touches, nil
 }
 
-// chat writes a message, now and then some in a row, and waits until all have the
-// last.
-func chat(ctx context.Context, file string, r *rand.Rand, all []*Listener) error {
-	for n := 0; ctx.Err() == nil; {
+// chat writes a message, now and then some in a row, until now ends, and waits until
+// all have the last.
+func chat(now, all context.Context, file string, r *rand.Rand, listeners []*Listener) error {
+	for n := 0; now.Err() == nil; {
 		token := ""
 		for range 1 + max(0, r.IntN(6)-3) {
 			token = Token("chat", "p", n)
@@ -268,10 +271,10 @@ func chat(ctx context.Context, file string, r *rand.Rand, all []*Listener) error
 			if err := os.Rename(file+".new", file); err != nil {
 				return err
 			}
-			rest(ctx, time.Duration(r.IntN(30))*time.Millisecond)
+			rest(now, time.Duration(r.IntN(30))*time.Millisecond)
 		}
-		for _, l := range all {
-			err := await(ctx, l.Name+" was not told of the message "+token, func() bool {
+		for _, l := range listeners {
+			err := await(all, l.Name+" was not told of the message "+token, func() bool {
 				_, last := l.state()
 				return last == token
 			})
@@ -279,17 +282,18 @@ func chat(ctx context.Context, file string, r *rand.Rand, all []*Listener) error
 				return err
 			}
 		}
-		rest(ctx, time.Duration(r.ExpFloat64()*float64(150*time.Millisecond)))
+		rest(now, time.Duration(r.ExpFloat64()*float64(150*time.Millisecond)))
 	}
 	return nil
 }
 
-// ring sets one variable after the other and waits until all have heard it.
-func ring(ctx context.Context, client *http.Client, base string, variable func(int) string, begun *atomic.Int64, r *rand.Rand, all []*Listener) error {
-	for n := 0; ctx.Err() == nil; n++ {
+// ring sets one variable after the other until now ends, and waits until all have heard
+// it.
+func ring(now, all context.Context, client *http.Client, base string, variable func(int) string, begun *atomic.Int64, r *rand.Rand, listeners []*Listener) error {
+	for n := 0; now.Err() == nil; n++ {
 		begun.Store(int64(n))
 		set := func() bool {
-			q, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/doorbell/"+variable(n), nil)
+			q, err := http.NewRequestWithContext(all, http.MethodPost, base+"/doorbell/"+variable(n), nil)
 			if err != nil {
 				panic(err)
 			}
@@ -301,12 +305,12 @@ func ring(ctx context.Context, client *http.Client, base string, variable func(i
 			res.Body.Close()
 			return res.StatusCode < 300
 		}
-		for !set() && ctx.Err() == nil {
-			rest(ctx, 30*time.Millisecond)
+		for !set() && all.Err() == nil {
+			rest(all, 30*time.Millisecond)
 		}
 		asked := time.Now()
-		for _, l := range all {
-			err := await(ctx, l.Name+" never heard "+variable(n), func() bool {
+		for _, l := range listeners {
+			err := await(all, l.Name+" never heard "+variable(n), func() bool {
 				if time.Since(asked) > 3*time.Second { // a restart forgets them
 					asked = time.Now()
 					set()
@@ -318,7 +322,7 @@ func ring(ctx context.Context, client *http.Client, base string, variable func(i
 				return err
 			}
 		}
-		rest(ctx, time.Duration(r.ExpFloat64()*float64(100*time.Millisecond)))
+		rest(now, time.Duration(r.ExpFloat64()*float64(100*time.Millisecond)))
 	}
 	return nil
 }

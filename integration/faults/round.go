@@ -266,10 +266,13 @@ func (r *Round) play(all context.Context) error {
 	case Restarts:
 		publishing.Go(func() { r.restart(now) })
 	}
-	publishing.Wait()
+	// Who waits until the last has been told waits beyond the round's end, and not with
+	// everybody cut again and again.
+	<-now.Done()
 	for _, p := range r.proxies {
 		p.Calm()
 	}
+	publishing.Wait()
 	if err := r.finish(all); err != nil {
 		r.wrong("%v", err)
 	}
@@ -307,8 +310,12 @@ func (r *Round) publish(publishing *sync.WaitGroup, now, all context.Context) er
 			})
 		}
 	}
+	told := all
+	if r.law.Restarts || r.Kind == Reloads { // what was last while nobody watched may be told with the next thing only
+		told = now
+	}
 	publishing.Go(func() {
-		n, err := touch(now, filepath.Join(r.Dir, "touch/news.comet"), r.Seed.Source("touches", 0), r.novcomets)
+		n, err := touch(now, told, filepath.Join(r.Dir, "touch/news.comet"), r.Seed.Source("touches", 0), r.novcomets)
 		if err != nil {
 			r.wrong("%v", err)
 		}
@@ -319,7 +326,7 @@ func (r *Round) publish(publishing *sync.WaitGroup, now, all context.Context) er
 		}
 	})
 	publishing.Go(func() {
-		if err := chat(now, filepath.Join(r.Dir, "chat.txt"), r.Seed.Source("chat", 0), r.chats); err != nil {
+		if err := chat(now, told, filepath.Join(r.Dir, "chat.txt"), r.Seed.Source("chat", 0), r.chats); err != nil {
 			r.wrong("%v", err)
 		}
 	})
@@ -328,7 +335,7 @@ func (r *Round) publish(publishing *sync.WaitGroup, now, all context.Context) er
 		return err
 	}
 	publishing.Go(func() {
-		err := ring(now, client, "http://127.0.0.1:"+r.server.Ports.Plain, r.variable, &r.rung, r.Seed.Source("rings", 0), r.bells)
+		err := ring(now, all, client, "http://127.0.0.1:"+r.server.Ports.Plain, r.variable, &r.rung, r.Seed.Source("rings", 0), r.bells)
 		if err != nil {
 			r.wrong("%v", err)
 		}

@@ -50,6 +50,9 @@ func (r *Round) remove(ctx context.Context, d *rand.Rand) {
 	if err := r.read(ctx); err != nil {
 		r.wrong("%v", err)
 	}
+	if ctx.Err() != nil {
+		return // nobody has waited until all is read
+	}
 	c := r.settings
 	c.Without, c.More = true, ""
 	r.removed.Add(1)

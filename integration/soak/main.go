@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -33,6 +34,7 @@ func run() error {
 	long := flag.Duration("for", time.Minute, "begin rounds for so long; 0 is one round")
 	seed := flag.Uint64("seed", 0, "the first round's seed; 0 is another each time")
 	kind := flag.String("kind", "", "fair, reloads, gaps or restarts; the seed chooses if it is empty")
+	park := flag.String("park", "", "on or off: whether connections are parked; the seed chooses if it is empty")
 	each := flag.Duration("each", 15*time.Second, "how long a round publishes")
 	binary := flag.String("caddy", "", "the server; empty builds it, with the race detector")
 	keep := flag.Bool("keep", false, "keep the directory of a round that failed")
@@ -66,16 +68,18 @@ func run() error {
 			return err
 		}
 		r := faults.Round{Seed: s, Kind: faults.Kind(*kind), For: *each, Binary: *binary, Dir: dir, Log: os.Stdout}
-		if s.Source("park", 0).IntN(4) == 0 {
-			r.Env = []string{"COMET_PARK=off"}
+		parked := cmp.Or(*park, "on")
+		if *park == "" && s.Source("park", 0).IntN(4) == 0 {
+			parked = "off"
 		}
+		r.Env = []string{"COMET_PARK=" + parked}
 		verdicts, err := r.Do(ctx)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", n, err)
 		}
 		if len(verdicts) > 0 {
 			failed++
-			fmt.Printf("FAILED; again by: go run ./integration/soak -seed %d -kind %s -each %s -for 0\n\t%s\n", s, r.Kind, *each, strings.Join(verdicts, "\n\t"))
+			fmt.Printf("FAILED; again by: go run ./integration/soak -seed %d -kind %s -park %s -each %s -for 0\n\t%s\n", s, r.Kind, parked, *each, strings.Join(verdicts, "\n\t"))
 		}
 		if *keep && len(verdicts) > 0 {
 			fmt.Println("\tits directory is", dir)
