@@ -46,6 +46,8 @@ type Conn struct {
 	silent bool
 	// talks: the guest is a [Talker]. ended: all that the client said has been read.
 	talks, ended bool
+	// missed is what was heard during a write.
+	missed sound
 	// deaf: what the client says has to wait.
 	deaf bool
 	// rung: the connection is in the loop's list of those.

@@ -50,7 +50,9 @@ func (c *Conn) over(r *result) {
 		c.busy, c.wrote = false, r.err == nil
 		if r.err != nil {
 			c.lost(errors.Is(r.err, os.ErrDeadlineExceeded))
+			return
 		}
+		c.repeat()
 	case reading:
 		c.peeking = false
 		if c.talks && c.state == held {
@@ -159,18 +161,35 @@ func (c *Conn) listenAway(s sound) {
 	}
 }
 
-// silence repeats that the client says no more, of which the watch tells once. An
-// answer that is there already goes out before.
+// silence repeats that the client says no more, of which the watch tells once.
 func (c *Conn) silence() {
+	c.missed |= silence
+	c.repeat()
+}
+
+// repeat has what was missed be heard. An answer that is there already goes out before.
+func (c *Conn) repeat() {
+	if c.missed == 0 {
+		return
+	}
 	c.settle()
-	if c.state != gone {
-		c.listen(silence)
+	if c.state != gone && !(c.state == held && c.busy) {
+		s := c.missed
+		c.missed = 0
+		c.listen(s)
 	}
 }
 
 // heard is what the client's next bytes, or its end, come to.
 func (c *Conn) heard(err error) {
 	switch {
+	case c.state == held && c.busy && err != nil:
+		// A client that has all of its answer may hang up before the writer is back, who
+		// alone knows; and fails where it hung up too early.
+		c.missed = broken
+		if errors.Is(err, io.EOF) {
+			c.missed = silence
+		}
 	case c.state == held && err != nil:
 		c.lost(false)
 	case err != nil:

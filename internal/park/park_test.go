@@ -210,6 +210,37 @@ func TestClientGoesWhileWriting(t *testing.T) {
 	})
 }
 
+// Who says no more while much is written gets all of it, and is lost then where the
+// guest stays: not before, because a client that has everything may be gone before the
+// writer is back.
+func TestClientEndsWhileWriting(t *testing.T) {
+	everywhere(t, func(g *ground) {
+		for _, stays := range []bool{false, true} {
+			big := strings.Repeat("x", 8<<20)
+			c, server := g.pair()
+			v := g.parked(server, "", func(v *visitor) {
+				answers(big, false)(v)
+				if stays {
+					v.flushed = nil
+				}
+			})
+			v.conn.Ring()
+			g.hears(c, big[:10])
+			_ = c.halve()
+			g.hears(c, big[10:])
+			g.closed(c)
+			v.await("flushed")
+			if stays {
+				v.await("lost")
+			}
+			if v.slow || !stays && v.had("lost") > 0 {
+				t.Errorf("stays: %v; slow: %v, lost: %d", stays, v.slow, v.had("lost"))
+			}
+			g.empty()
+		}
+	})
+}
+
 func TestDue(t *testing.T) {
 	everywhere(t, func(g *ground) {
 		c, server := g.pair()
