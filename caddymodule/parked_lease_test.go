@@ -42,6 +42,14 @@ func (l *leasing) poll(leased bool, query string, lines ...string) reply {
 	return r
 }
 
+// learn polls until there is a lease: a new connection's third poll is the first.
+func (l *leasing) learn(query string, lines ...string) {
+	l.t.Helper()
+	for _, leased := range []bool{false, false, true} {
+		l.poll(leased, query, lines...)
+	}
+}
+
 // From its third poll on, a connection's polls pass Caddy's routes only where they
 // differ from the last.
 func TestALeasedPollIsTheSameHoldGoingOn(t *testing.T) {
@@ -64,9 +72,7 @@ func TestALeasedPollIsTheSameHoldGoingOn(t *testing.T) {
 	l.poll(false, "&wait=20&_=2", "Cookie: other=1")
 	l.asks("/")
 	l.hears().wants(t, "200", "page")
-	l.poll(false, "")
-	l.poll(false, "")
-	l.poll(true, "")
+	l.learn("")
 	parks(t, hub, 0, 0)
 }
 
@@ -74,9 +80,7 @@ func TestALeasedPollIsTheSameHoldGoingOn(t *testing.T) {
 func TestPipelinedRequestsGoTheLongWay(t *testing.T) {
 	s, hub := serving(t, "lease 1m", "")
 	l := s.leasing(t, "tcp", hub)
-	l.poll(false, "")
-	l.poll(false, "")
-	l.poll(true, "")
+	l.learn("")
 	leased := metric(t, "caddy_comet_leased_total", hub)
 	for range 3 {
 		two := request("/n/" + l.channel + "?since=" + l.cursor)
@@ -103,9 +107,7 @@ func TestAReloadVoidsLeases(t *testing.T) {
 	globals := overTLS + "comet {\nhub " + hub + " {\nlease 1m\n}\n}"
 	s := start(t, globals, threeServers(hub, "old"))
 	l := s.leasing(t, "tcp", hub)
-	l.poll(false, "")
-	l.poll(false, "")
-	l.poll(true, "")
+	l.learn("")
 	s.reload(globals, threeServers(hub, "new"))
 	l.poll(false, "")
 	l.poll(true, "")
@@ -121,9 +123,7 @@ func TestAReloadVoidsLeases(t *testing.T) {
 func TestALeasedPollIsAnsweredAsAnyOther(t *testing.T) {
 	s, hub := serving(t, "lease 1m\nmax_holds 1\nhistory 2", "")
 	l := s.leasing(t, "tcp", hub)
-	l.poll(false, "&wait=1")
-	l.poll(false, "&wait=1")
-	l.poll(true, "&wait=1")
+	l.learn("&wait=1")
 	leased := metric(t, "caddy_comet_leased_total", hub)
 	path := "/n/" + l.channel + "?since=" + l.cursor + "&wait=1"
 	l.asks(path)
@@ -144,9 +144,7 @@ func TestALeasedPollIsAnsweredAsAnyOther(t *testing.T) {
 func TestALeasedPollTakesOfItsVisitorsShare(t *testing.T) {
 	s, hub := serving(t, "lease 1m\nmax_holds_per_ip 1", "")
 	l := s.leasing(t, "tcp", hub)
-	l.poll(false, "")
-	l.poll(false, "")
-	l.poll(true, "")
+	l.learn("")
 	parks(t, hub, 0, 0)
 	h, _ := findHub(hub)
 	free := func() { t.Helper(); eventually(t, "nothing is counted any more", h.shares.Empty) }
@@ -171,9 +169,7 @@ func TestAKickVoidsTheLease(t *testing.T) {
 	s := start(t, overTLS+"comet {\nhub "+name+" {\nlease 1m\n}\n}", everywhere("comet /n/* {\nhub "+name+"\ntoken {\nkey "+tokenKey+"\n}\n}"))
 	l := s.leasing(t, "tcp", name)
 	cookie := "Cookie: comet_token=" + tokenOf(t, tokenKey, name, "anna", l.channel)
-	l.poll(false, "", cookie)
-	l.poll(false, "", cookie)
-	l.poll(true, "", cookie)
+	l.learn("", cookie)
 	parks(t, name, 0, 0)
 	h, _ := findHub(name)
 	if _, err := h.Kick(hub.Kick{User: "anna"}); err != nil {

@@ -196,14 +196,7 @@ func FuzzFindSigned(f *testing.F) {
 	f.Add(`{"iss":[[[[`, false)
 	f.Add("eyJhbGciOiJub25lIn0.e30.", true)
 	f.Fuzz(func(t *testing.T, text string, whole bool) {
-		token := text
-		if !whole {
-			if text == "" {
-				return
-			}
-			token = sign(t, jose.HS256, secret, text)
-		}
-		_, err := r.FindSigned(token, "shop", now)
+		_, err := r.FindSigned(hostile(t, text, whole), "shop", now)
 		if err != nil && !errors.Is(err, ErrToken) || err == nil && whole {
 			t.Errorf("%q: %v", text, err)
 		}

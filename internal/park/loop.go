@@ -18,6 +18,8 @@ type loop struct {
 	now     Moment
 	scratch any
 	buffer  []byte
+	// nothing is what near has read.
+	nothing int
 	// spare is a descriptor that is kept for when there is no other, 0 without one.
 	spare int
 	// stopping: whoever comes is stopped.
@@ -32,8 +34,6 @@ type loop struct {
 	results []result
 	calls   []func()
 	closed  bool
-	// nothing is what near has read.
-	nothing int
 }
 
 // watch is how a loop learns what happens on sockets, and sleeps.
@@ -179,23 +179,6 @@ func (l *loop) run() {
 	}
 }
 
-// few are fetched at once: their data are to be still there when it is their turn.
-const few = 16
-
-// near has what these connections need come near: see [Guest].
-func (l *loop) near(conns []*Conn) {
-	for _, c := range conns {
-		l.nothing += int(c.state) + int(c.place)
-	}
-	for depth := range Depths {
-		for _, c := range conns {
-			if c.state == held || c.state == lingering && c.stays {
-				l.nothing += c.guest.Near(depth)
-			}
-		}
-	}
-}
-
 // come has happen what is due.
 func (l *loop) come() {
 	l.now = Now()
@@ -315,37 +298,4 @@ func (l *loop) forget(c *Conn) {
 // heard is called by the watch.
 func (l *loop) heard(c *Conn, s sound) {
 	l.step(c, func(c *Conn) { c.listen(s) })
-}
-
-// table are a loop's connections.
-type table struct {
-	slots []*Conn
-	free  []int32
-}
-
-func (t *table) add(c *Conn) {
-	if last := len(t.free) - 1; last >= 0 {
-		c.slot = t.free[last]
-		t.free = t.free[:last]
-		t.slots[c.slot] = c
-		return
-	}
-	c.slot = int32(len(t.slots))
-	t.slots = append(t.slots, c)
-}
-
-func (t *table) remove(c *Conn) {
-	t.slots[c.slot] = nil
-	t.free = append(t.free, c.slot)
-	if len(t.free) == len(t.slots) {
-		t.slots, t.free = nil, nil
-	}
-}
-
-func (t *table) each(f func(*Conn)) {
-	for _, c := range t.slots {
-		if c != nil {
-			f(c)
-		}
-	}
 }
