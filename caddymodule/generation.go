@@ -52,7 +52,6 @@ func (a *App) onShutdown(ctx caddy.Context, comet bool) {
 	}
 	a.policies[srv] = policiesOf(srv)
 	srv.RegisterOnShutdown(func() {
-		a.setReady() // Caddy waits for the requests of a server whose configuration failed
 		if caddy.Exiting() {
 			stopHolds()
 		}
