@@ -60,6 +60,29 @@ func TestParkedClientsThatHangUpAreGone(t *testing.T) {
 	}
 }
 
+// TestWhoEndsHisSideIsNotAnswered, held in whichever way: an answer that nobody wrote is
+// none, and a stream that was cut has no end.
+func TestWhoEndsHisSideIsNotAnswered(t *testing.T) {
+	for _, park := range []string{"", "park off\n"} {
+		hub := unique("halved")
+		s := start(t, overTLS+"comet {\n"+park+"hub "+hub+"\n}", threeServers(hub, "page"))
+		s.waitForTLS()
+		for _, network := range networks {
+			for query, begins := range map[string]string{"": "", "?as=sse": "HTTP/1.1 200 OK\r\n", "?as=stream": "HTTP/1.1 200 OK\r\n"} {
+				w := s.dial(network)
+				w.asks("/n/a" + query)
+				held(t, hub, "a", 1)
+				_ = w.c.(interface{ CloseWrite() error }).CloseWrite()
+				rest := w.ends()
+				if !strings.HasPrefix(rest, begins) || begins == "" && rest != "" || strings.HasSuffix(rest, "\r\n0\r\n\r\n") {
+					t.Errorf("%s%s, %q: %q came", park, network, query, rest)
+				}
+				held(t, hub, "a", 0)
+			}
+		}
+	}
+}
+
 // TestWhatAClientSendsWhileItIsParkedIsReadAfterwards, in order: whole requests,
 // in one piece with the first or byte for byte, and the beginning of one.
 func TestWhatAClientSendsWhileItIsParkedIsReadAfterwards(t *testing.T) {

@@ -220,8 +220,10 @@ func (l *waiting) done(err error) {
 	}
 }
 
+// over has the connection end without more, where the client ended its side: it may
+// still read, and must not take an answer that nobody wrote for one.
 func (l *waiting) over(report Report) {
-	report.Abort = report.Abort || l.cut
+	report.Abort = report.Abort || l.cut || report.Outcome == ClientGone
 	l.ended, l.report = true, report
 }
 
