@@ -64,8 +64,7 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	e := endpoint{hub: h}
-	if channel, ok := e.membersOf(r, channels); ok {
-		e.serveMembers(w, channel)
+	if e.serveMembers(w, r, channels) {
 		return nil
 	}
 	if strings.Contains(channels, "/") {

@@ -75,27 +75,29 @@ func (u *hubUse) serve() {
 // membersName is the last element of the path where a channel's members are.
 const membersName = "members"
 
-// membersOf returns the channel whose members a path is about, as it is written there, and
-// whether it is about any: a channel may have that name, too.
-func (e endpoint) membersOf(r *http.Request, path string) (channel string, ok bool) {
+// serveMembers answers who is there, and reports whether a path asks that: a channel may
+// have that name, too.
+func (e endpoint) serveMembers(w http.ResponseWriter, r *http.Request, path string) bool {
 	before, last := path[:max(0, strings.LastIndexByte(path, '/'))], lastElement(path)
 	if last != membersName || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return "", false
+		return false
 	}
 	channel, err := url.PathUnescape(lastElement(before))
 	if err != nil || channel == "" {
-		return "", false
+		return false
 	}
-	_, ok = e.hub.members.Of(channel)
-	return channel, ok
-}
-
-// serveMembers answers who is there.
-func (e endpoint) serveMembers(w http.ResponseWriter, channel string) {
-	users, _ := e.hub.members.Of(channel)
-	writeJSON(w, http.StatusOK, map[string]any{
-		"channel": channel, "members": users, "cursor": e.hub.Cursor().String(),
-	})
+	users, ok := e.hub.members.Of(channel)
+	if ok {
+		writeJSON(w, http.StatusOK, map[string]any{
+			"channel": channel, "members": users, "cursor": e.hub.Cursor().String(),
+		})
+		return true
+	}
+	if _, named := e.hub.Info(membersName); named || r.URL.Query().Has("since") || hub.CheckChannel(channel) != nil {
+		return false
+	}
+	writeError(w, http.StatusNotFound, fmt.Errorf("the channel %q has no members; write \"presence %s\" into the block of its hub, which is %s", channel, channel, e.hub.name))
+	return true
 }
 
 // presenceOption reads

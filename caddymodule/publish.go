@@ -219,8 +219,7 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		e.grip(w, r)
 		return nil
 	}
-	if channel, ok := e.membersOf(r, r.URL.EscapedPath()); ok {
-		e.serveMembers(w, channel)
+	if e.serveMembers(w, r, r.URL.EscapedPath()) {
 		return nil
 	}
 	e.serve(w, r, names)

@@ -100,10 +100,5 @@ func (r *Remote) whose() string {
 	if owner == "" {
 		return usual
 	}
-	return fmt.Sprintf(": %s is of %s with mode %04o, and you are %s; try: sudo -u %s caddy comet status %s %s", path, owner, info.Mode().Perm(), me, owner, r.flag(), r.Name)
-}
-
-func (r *Remote) flag() string {
-	_, flag := r.what()
-	return flag
+	return fmt.Sprintf(": %s is of %s with mode %04o, and you are %s; put \"sudo -u %s\" in front of the command", path, owner, info.Mode().Perm(), me, owner)
 }

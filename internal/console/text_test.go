@@ -161,7 +161,7 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 	}{
 		{admin, dialling(syscall.ECONNREFUSED), []string{"no server answers at the admin endpoint unix/" + socket, "is it running?", "--address"}},
 		{publish, dialling(syscall.ENOENT), []string{"no server answers at the comet_publish " + socket, "--socket"}},
-		{publish, dialling(syscall.EACCES), []string{socket + " is of ", "with mode 0600, and you are ", "try: sudo -u ", "--socket " + socket}},
+		{publish, dialling(syscall.EACCES), []string{socket + " is of ", "with mode 0600, and you are ", "put \"sudo -u ", "\" in front of the command"}},
 		{gone, dialling(fs.ErrPermission), []string{": / is of root with mode "}},
 		{tcp, dialling(syscall.EACCES), []string{"run the command as the server's user or as root"}},
 		{tcp, &net.DNSError{Name: "nosuch", Err: "no such host"}, []string{"there is no machine of the name nosuch", "unix//run/caddy/admin.sock"}},
