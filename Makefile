@@ -1,5 +1,5 @@
 # Two commands do everything on a Debian machine with Go: `make demo` and `make test`.
-.PHONY: build deb demo test check deps client docs fuzz soak bench
+.PHONY: build deb demo test check deps client docs fuzz corpus soak bench
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
@@ -60,6 +60,13 @@ fuzz:
 			echo "$$package $$target"; \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$package; \
 		done; \
+	done
+
+# The last ten short inputs that fuzzing found of each target, into testdata/fuzz, where every test run tries them.
+corpus:
+	@cd "$$(go env GOCACHE)/fuzz/$$(go list -m)" && find . -type d -name 'Fuzz*' | while read -r target; do \
+		to="$(CURDIR)/$$(dirname "$$target")/testdata/fuzz/$$(basename "$$target")"; mkdir -p "$$to"; \
+		find "$$target" -type f -size -400c -printf '%T@ %p\n' | sort -rn | head -10 | cut -d' ' -f2- | xargs -r cp -t "$$to"; \
 	done
 
 # Clients behind bad networks, on a server that reloads and restarts, for SOAK, as in SOAK=10m make soak. Prints a
