@@ -217,7 +217,7 @@ func TestMistakesInACaddyfileAreErrorsThatSayWhatToWrite(t *testing.T) {
 func TestTheExampleAdapts(t *testing.T) {
 	example, err := os.ReadFile("../Caddyfile.example")
 	if err != nil {
-		t.Skip("no example yet")
+		t.Fatal(err)
 	}
 	_, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(example, nil)
 	if err != nil || len(warnings) > 0 {
