@@ -16,6 +16,7 @@ const (
 	besideAFoe   = "a hostile neighbour"
 	passThrough  = "pass-through"
 	stepDown     = "client library, stepping down"
+	badDays      = "reload, store, stop and start"
 )
 
 // cases are all that is measured, in this order.
@@ -43,5 +44,6 @@ func (b *bench) cases() []benchCase {
 	}
 	s, p := &steady{bench: b, name: steadyPace}, &passing{bench: b, name: passThrough}
 	n, l := &neighbour{bench: b, name: besideAFoe}, &ladder{bench: b, name: stepDown}
-	return append(all, benchCase{s.name, s.measure}, benchCase{n.name, n.measure}, benchCase{p.name, p.measure}, benchCase{l.name, l.measure})
+	u := &upheavals{bench: b, name: badDays}
+	return append(all, benchCase{s.name, s.measure}, benchCase{n.name, n.measure}, benchCase{p.name, p.measure}, benchCase{l.name, l.measure}, benchCase{u.name, u.measure})
 }

@@ -7,10 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
+
+	serverfigures "github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 // comet is caddy-comet, built from this tree.
@@ -22,6 +23,8 @@ type comet struct {
 	// plain leaves out every directive of comet, backend adds comet_backend:
 	// for what is passed through.
 	plain, backend bool
+	// stored keeps events on the disk.
+	stored bool
 }
 
 func (comet) dialect() string { return "native" }
@@ -36,6 +39,9 @@ func (c comet) configure(s site) (*exec.Cmd, error) {
 }
 
 func (c comet) caddyfile(s site, options string) string {
+	if c.stored {
+		options += "\n\t\tstore " + s.path("store")
+	}
 	global := fmt.Sprintf(`	comet {
 		hold 30m
 		heartbeat 30m
@@ -44,8 +50,11 @@ func (c comet) caddyfile(s site, options string) string {
 	}
 `, options)
 	directives := "\tcomet /comet/*"
-	if s.touches != "" {
+	switch {
+	case s.touches != "":
 		directives += fmt.Sprintf(" {\n\t\twatch %s/*.comet touches\n\t}", s.touches)
+	case s.logs != "":
+		directives += fmt.Sprintf(" {\n\t\twatch %s/*.jsonl lines\n\t}", s.logs)
 	}
 	publish := fmt.Sprintf("http://%s {\n\tbind 127.0.0.1\n\tcomet_publish\n}\n", s.publish)
 	if c.backend {
@@ -117,25 +126,20 @@ func (c comet) validate(ctx context.Context, s site, option string) error {
 
 // held implements [program] by the admin endpoint.
 func (comet) held(ctx context.Context, s site) (int, error) {
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", s.path("admin.sock"))
-		},
-	}}
-	b, err := fetch(ctx, &client, "http://127.0.0.1/comet/")
-	if err != nil {
-		return 0, err
-	}
-	var status struct{ Hubs []struct{ Held int } }
-	if err := json.Unmarshal(b, &status); err != nil {
-		return 0, err
-	}
+	status, err := statusOf(ctx, s)
 	held := 0
 	for _, hub := range status.Hubs {
 		held += hub.Held
 	}
-	return held, nil
+	return held, err
+}
+
+func statusOf(ctx context.Context, s site) (status serverfigures.Status, err error) {
+	b, err := fetch(ctx, adminClient(s), "http://127.0.0.1/comet/")
+	if err != nil {
+		return status, err
+	}
+	return status, json.Unmarshal(b, &status)
 }
 
 func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error) {

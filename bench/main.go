@@ -92,6 +92,8 @@ type options struct {
 	// passes are how often each server passes pages through for passing.
 	passes  int
 	passing time.Duration
+	// lines are appended to files in an upheaval.
+	lines int
 }
 
 // whole is the run whose figures count.
@@ -102,12 +104,13 @@ var whole = options{
 	touched: 1000, perSecond: 1000, paced: 2 * time.Second,
 	stormed: 100_000, crowded: 600,
 	passes: 40, passing: 400 * time.Millisecond,
+	lines: 100_000,
 }
 
 func (o options) quick() options {
 	o.connections, o.secure, o.lives, o.blocks, o.cycles, o.settle = 2000, 1000, 2, 2, 2, time.Second
 	o.http2, o.shared = 500, 10
-	o.paced, o.passes = time.Second, 5
+	o.paced, o.passes, o.lines = time.Second, 5, 20_000
 	return o
 }
 

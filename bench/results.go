@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
@@ -38,6 +39,12 @@ var (
 	pageCPU     = metric{name: "server CPU per page, µs"}
 	firstEvent  = metric{name: "start to first event, ms"}
 	attacksRate = metric{name: "requests, touches and lines of the attack a second"}
+	reloadTime  = metric{name: "reload, ms"}
+	postTime    = metric{name: "POST to its 200, ms"}
+	postRate    = metric{name: fmt.Sprintf("POSTs a second of %d publishers", publishers)}
+	lineRate    = metric{name: "lines of files a second"}
+	stopTime    = metric{name: "SIGTERM to the end, ms"}
+	startTime   = metric{name: "start to the first answer, ms"}
 	// What a server does for whoever is there.
 	cpuMeanwhile = metric{name: "server CPU meanwhile, % of a core", mean: true}
 )
@@ -46,7 +53,7 @@ var (
 var metrics = []metric{
 	memoryHeld, memoryPoll, memoryAfter, memoryLong, growth, cpuIdle, cpuDelivery, cpuKernel, cpuNext, cpuCycle, halfAnswer, lastAnswer,
 	halfTouch, tailTouch, cpuTouch, halfPost, tailPost, cpuPost, pageRate, pageCPU, firstEvent,
-	attacksRate, cpuMeanwhile,
+	attacksRate, cpuMeanwhile, reloadTime, postTime, postRate, lineRate, stopTime, startTime,
 }
 
 // results has the samples of all cases.

@@ -22,7 +22,7 @@ type site struct {
 	// plain, secure and publish are addresses, host:port.
 	plain, secure, publish string
 	certificate, key       string
-	touches                string // directory of files that are touched
+	touches, logs          string // directories of files that are touched, and that lines are appended to
 	root, php              string // the pages' directory and php-fpm's socket
 }
 

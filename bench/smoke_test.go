@@ -29,6 +29,7 @@ var smoke = options{
 	touched: 50, perSecond: 200, paced: 300 * time.Millisecond,
 	stormed: 500, crowded: 20,
 	passes: 1, passing: 200 * time.Millisecond,
+	lines: 1000,
 }
 
 // TestEveryCaseRunsAndWritesItsTable is the whole program, with few visitors.

@@ -188,6 +188,30 @@ func (l *Load) Publish(_ Nothing, r *Report) error {
 	return nil
 }
 
+// Leave has each connection that waits read one more answer, whatever made the server
+// give it, and end.
+func (l *Load) Leave(_ Nothing, r *Report) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	began := l.begin()
+	got := func(c *conn, a answer, _ time.Time) {
+		if a.ok() {
+			l.report.Answers++
+		} else {
+			l.fail("whoever left was answered by %s%s", a.head, a.body)
+		}
+		c.close()
+	}
+	for l.waiting() > 0 && time.Since(began) < patience {
+		if err := l.turn(got); err != nil {
+			return err
+		}
+	}
+	l.report.Missed += l.waiting()
+	*r = l.end(began)
+	return nil
+}
+
 func (l *Load) waiting() int {
 	n := 0
 	for _, c := range l.conns {

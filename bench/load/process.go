@@ -97,6 +97,9 @@ func (p *Process) Publish() (Report, error) { return p.order("Load.Publish", Not
 // Again is [Load.Again].
 func (p *Process) Again() (Report, error) { return p.order("Load.Again", Nothing{}) }
 
+// Leave is [Load.Leave].
+func (p *Process) Leave() (Report, error) { return p.order("Load.Leave", Nothing{}) }
+
 // Paced is [Load.Paced].
 func (p *Process) Paced(pace Pace) (Report, error) { return p.order("Load.Paced", pace) }
 
