@@ -213,7 +213,7 @@ func TestTheDoctorSaysWhatAnswersInstead(t *testing.T) {
 		serve      http.HandlerFunc
 		seen, cure string
 	}{
-		{"a redirect to https", answer(301, "Location: https://example.com/comet/", ""), "leads to https://example.com/comet/", "doctor https://example.com/comet/"},
+		{"a redirect to https", answer(301, "Location: https://example.com/comet/?wait=0", ""), "leads to https://example.com/comet/", "doctor https://example.com/comet/"},
 		{"a redirect to a login", answer(302, "Location: /login.php?back=1", ""), "asks for a login (302 Found to /login.php?back=1)", "--header"},
 		{"a login page", answer(200, "Content-Type: text/html", "<html><title>Sign in</title><input type=\"password\">"), "asks for a login (200 OK, a page with the title Sign in)", "--header"},
 		{"basic authentication", answer(401, "WWW-Authenticate: Basic", ""), "asks for a login (401 Unauthorized)", "--header"},

@@ -215,7 +215,8 @@ func (o *Outside) foreign(a *answered) Finding {
 	case a.status >= 300 && a.status < 400 && loginWord.MatchString(location):
 		return login(status + " to " + shorten(location))
 	case a.status >= 300 && a.status < 400 && location != "":
-		return leadsAway.found("caddy-comet comet doctor "+shorten(location), shown, shorten(location))
+		to := o.leads(location)
+		return leadsAway.found("caddy-comet comet doctor "+to, shown, to)
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden || a.status == http.StatusProxyAuthRequired:
 		return login(status)
 	case a.status >= 502 && a.status <= 504:
@@ -229,6 +230,15 @@ func (o *Outside) foreign(a *answered) Finding {
 		}
 	}
 	return notOurs.found("caddy-comet comet doctor "+o.URL.Scheme+"://"+o.URL.Host+"/comet/   # with the path that the comet line matches; rewrites and try_files go into a handle block of their own", shown, status, what)
+}
+
+// leads is where a redirection leads, without the query that we asked with.
+func (o *Outside) leads(location string) string {
+	if u, err := o.URL.Parse(location); err == nil {
+		u.RawQuery = ""
+		location = u.String()
+	}
+	return shorten(location)
 }
 
 func firstOf(texts ...string) string {
