@@ -226,6 +226,9 @@ func TestTheDoctorSaysWhatAnswersInstead(t *testing.T) {
 			defer site.Close()
 			r, code := diagnosis(t, "--address", address, site.URL)
 			finds(t, r, "reach", doctor.Fail, c.seen, c.cure)
+			if strings.Contains(fmt.Sprint(r), "wait=0") {
+				t.Errorf("our own query is shown: %v", r)
+			}
 			if code != 2 {
 				t.Errorf("the exit code is %d", code)
 			}
