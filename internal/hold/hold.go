@@ -138,9 +138,9 @@ type Report struct {
 	Outcome Outcome
 	// Events is how many events were written.
 	Events int
-	// Abort: the connection must end in the middle of the answer, which has
-	// begun and cannot be what it should have been. The caller does that, by a
-	// panic with [http.ErrAbortHandler].
+	// Abort: the connection must end without more, because the answer has begun and
+	// cannot be what it should have been, or the client has ended its side. The caller
+	// does that, by a panic with [http.ErrAbortHandler].
 	Abort bool
 }
 

@@ -110,7 +110,7 @@ func TestAPatientIsFreedWhenItsClientHangsUp(t *testing.T) {
 					synctest.Wait()
 					h.hang()
 					r.ended(h, hold.ClientGone, 0)
-					if got := string(h.body); got != strings.Repeat("\n", int(wait/heartbeat)) || h.report.Abort {
+					if got := string(h.body); got != strings.Repeat("\n", int(wait/heartbeat)) || !h.report.Abort {
 						t.Errorf("got %+v, %q", h.report, got)
 					}
 					r.wantHolds(0)
@@ -339,7 +339,7 @@ func (r *rig) chatter(cursor string) (got []string, _ string) {
 		c.takes = rand.IntN(2)
 	}
 	report, err := h.Serve(c, req)
-	if err != nil || report.Abort {
+	if err != nil || report.Abort != (report.Outcome == hold.ClientGone) {
 		r.Error(report, err)
 	}
 	if report.Outcome != hold.Event {

@@ -270,7 +270,7 @@ func TestAPatientThatHangsUpIsFreedOverRealConnections(t *testing.T) {
 			r := newRig(t)
 			resp, reports := r.patientOver(protocol)
 			_ = resp.Body.Close()
-			if got := <-reports; got.Outcome != hold.ClientGone || got.Abort {
+			if got := <-reports; got.Outcome != hold.ClientGone || !got.Abort {
 				t.Errorf("got %+v", got)
 			}
 			r.wantHolds(0)
