@@ -17,6 +17,7 @@ import (
 // connection's goroutine, which is there as long as an HTTP/2 connection is, would
 // keep that. And what the kernel keeps for the connection is bounded. It is for [caddyhttp.Server.RegisterConnContext].
 func shakeAside(ctx context.Context, c net.Conn) context.Context {
+	newcomers.yield()
 	park.Bound(c)
 	conn, ok := c.(*tls.Conn)
 	if !ok {

@@ -68,6 +68,7 @@ func newHome(srv *caddyhttp.Server, policies string, logger *zap.Logger) *home {
 			ErrorLog:          errorLog,
 			TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1 only
 			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				newcomers.yield()
 				return context.WithValue(ctx, visitKey{}, park.VisitOf(c))
 			},
 		},
