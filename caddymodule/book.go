@@ -156,6 +156,7 @@ func (b *book) close(r hold.Report) {
 	}
 	p.count(r.Outcome)
 	if r.Outcome == hold.Denied {
+		tellFull(p.hub, r.Full)
 		switch b.denial {
 		case byLimit:
 			metrics().denied.WithLabelValues(p.hub, "limit").Inc()

@@ -353,6 +353,9 @@ func TestMaxHoldsBoundsWhoWaitsForEventVariables(t *testing.T) {
 	if a.wants(t, http.StatusServiceUnavailable, "the limit is 1; raise max_holds"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
+	if !strings.Contains(s.logs(), fullHolds+`","hub":"`+name+`/doorbell","limit":1`) {
+		t.Error("the log does not say so")
+	}
 	send(plain, "POST", url, "").wants(t, 200, "set")
 	receive(t, waiting).wants(t, 200, "doorbell(1);")
 }

@@ -305,6 +305,12 @@ func TestMaxHoldsIsForEveryForm(t *testing.T) {
 		}
 	}
 	get("http://"+s.site+"/chat").wants(t, 503, "too many held requests")
+	if n := strings.Count(s.logs(), fullHolds); n != seldomLines {
+		t.Errorf("%d lines say that the hub is full, want %d", n, seldomLines)
+	}
+	if !strings.Contains(s.logs(), `"hub":"`+name+`","limit":1`) {
+		t.Error("no line names the hub and its limit")
+	}
 	first.res.Body.Close()
 	held(t, name, "a", 0)
 	for _, f := range forms {

@@ -271,6 +271,7 @@ func TestAWebSocketThatIsTooMany(t *testing.T) {
 	}
 	dialed(t, "ws://"+s.site+"/comet/"+name).closes(1013, "max_holds")
 	held(t, "default", name, 2)
+	eventually(t, "the log says so", func() bool { return strings.Contains(s.logs(), fullHolds) })
 }
 
 func TestAWebSocketOnAConnectionThatWasParked(t *testing.T) {

@@ -138,10 +138,32 @@ type Report struct {
 	Outcome Outcome
 	// Events is how many events were written.
 	Events int
+	// Full is what the hub had no room for, if that is why it was denied.
+	Full Full
 	// Abort: the connection must end without more, because the answer has begun and
 	// cannot be what it should have been, or the client has ended its side. The caller
 	// does that, by a panic with [http.ErrAbortHandler].
 	Abort bool
+}
+
+// Full is what a hub has no room for.
+type Full uint8
+
+// What a hub may be full of.
+const (
+	NotFull Full = iota
+	FullHolds
+	FullChannels
+)
+
+func fullOf(err error) Full {
+	switch {
+	case errors.Is(err, hub.ErrTooManyHolds):
+		return FullHolds
+	case errors.Is(err, hub.ErrTooManyChannels):
+		return FullChannels
+	}
+	return NotFull
 }
 
 // Serve holds the request until it is answered. The error is one that nothing
@@ -179,7 +201,7 @@ func (h *Hold) Begin(w http.ResponseWriter, r *http.Request) error {
 			mood = refusal
 		}
 		l.whole(h.Answer, status, mood, body)
-		h.report = Report{Outcome: Denied}
+		h.report = Report{Outcome: Denied, Full: fullOf(err)}
 		return nil
 	case err != nil:
 		return err

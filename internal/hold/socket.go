@@ -66,6 +66,7 @@ func (h *Hold) beginTalk(w http.ResponseWriter, r *http.Request, t Talk) error {
 	switch {
 	case notNow(err):
 		g.refusal = appendClose(nil, tryLater, err.Error())
+		c.report.Full = fullOf(err)
 	case err != nil:
 		return err
 	case h.Waits != nil:

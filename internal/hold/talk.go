@@ -243,6 +243,7 @@ func (t *talk) refused(err error) error {
 		t.goAway(Kicked)
 		return nil
 	case errors.Is(err, hub.ErrTooManyChannels), errors.Is(err, hub.ErrTooManyHolds):
+		t.report.Full = fullOf(err)
 		return &closing{tryLater, err.Error(), Denied}
 	}
 	return &closing{ws.StatusPolicyViolation, err.Error(), Denied}

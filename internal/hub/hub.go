@@ -71,6 +71,7 @@ type Hub struct {
 
 	opened, delivered uint64
 	published         map[string]uint64
+	full              Full
 
 	// flights is what is on its way to readers, arriving what is from publishers.
 	flights                 flights
@@ -141,6 +142,12 @@ func (h *Hub) SetLimits(l Limits) {
 	h.remember(l.Channels)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if l.Holds != h.limits.Holds {
+		h.full.Holds = 0
+	}
+	if l.Channels != h.limits.Channels {
+		h.full.Channels = 0
+	}
 	h.limits = l
 	h.setFlightsLocked()
 	for _, ch := range h.channels {
@@ -216,6 +223,7 @@ func (h *Hub) openLocked(name string) (*channel, error) {
 	}
 	for len(h.channels) >= h.limits.Channels {
 		if !h.makeRoomLocked() {
+			h.full.Channels++
 			return nil, tooMany(ErrTooManyChannels, h.limits.Channels, "raise max_channels")
 		}
 	}

@@ -174,6 +174,20 @@ func TestOtherLimits(t *testing.T) {
 		r.subscribe(hub.Since{}, "a")
 		_, err := r.hub.Subscribe(hub.SubConfig{Channels: []string{"a"}})
 		wantError(t, err, hub.ErrTooManyHolds)
+		if got := r.hub.Stats().Full; got != (hub.Full{Holds: 1}) {
+			t.Errorf("it counts %+v", got)
+		}
+		r.limit(func(l *hub.Limits) { l.Channels = 10 })
+		if got := r.hub.Stats().Full; got != (hub.Full{Holds: 1}) {
+			t.Errorf("another limit has changed, and it counts %+v", got)
+		}
+		r.limit(func(l *hub.Limits) { l.Channels, l.Holds = 1, 3 })
+		_, err = r.hub.Subscribe(hub.SubConfig{Channels: []string{"b"}})
+		wantError(t, err, hub.ErrTooManyChannels)
+		if got := r.hub.Stats().Full; got != (hub.Full{Channels: 1}) {
+			t.Errorf("with a higher limit it counts %+v", got)
+		}
+		r.limit(func(l *hub.Limits) { l.Channels, l.Holds = 10, 2 })
 		one.Close()
 		one.Close()
 		r.subscribe(hub.Since{}, "a")

@@ -18,7 +18,12 @@ type Stats struct {
 	Opened, Delivered uint64
 	// Published are the events by source.
 	Published map[string]uint64
+	// Full is who was refused.
+	Full Full
 }
+
+// Full is how often there was no room since the limits are what they are.
+type Full struct{ Holds, Channels uint64 }
 
 // Stats returns the figures as they are now.
 func (h *Hub) Stats() Stats {
@@ -29,7 +34,7 @@ func (h *Hub) Stats() Stats {
 		Channels: len(h.channels) - h.idle.Len(),
 		Holds:    len(h.subs), HistoryBytes: h.bytes, Events: h.live, InFlight: h.inFlight(),
 		Opened: h.opened, Delivered: h.delivered,
-		Published: maps.Clone(h.published),
+		Published: maps.Clone(h.published), Full: h.full,
 	}
 }
 

@@ -133,6 +133,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 		return nil, ErrClosed
 	}
 	if len(h.subs)+int(h.flights.readers.Load()) >= h.limits.Holds {
+		h.full.Holds++
 		return nil, tooMany(ErrTooManyHolds, h.limits.Holds, "raise max_holds")
 	}
 	if err := h.roomLocked(len(c.Channels)); err != nil {
@@ -167,6 +168,7 @@ func (h *Hub) Subscribe(c SubConfig) (*Sub, error) {
 // roomLocked reports whether subscriptions may name n channels more together.
 func (h *Hub) roomLocked(n int) error {
 	if most := h.limits.follows(); h.follows+n > most {
+		h.full.Holds++
 		return fmt.Errorf("%w: they name %d channels together, which is the limit; name fewer, or raise max_holds", ErrTooManyHolds, most)
 	}
 	return nil
