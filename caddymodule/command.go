@@ -158,9 +158,9 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Shows hubs, held requests and file watches",
 		Long: `
-Shows each hub with what is held in it, by dialect and transport, its store and
-its file watches, once. With --json there is more: limits, what was refused and
-why, the process.`,
+Shows each hub with what is held in it, by dialect and transport, what was
+refused and for which reason, its store and its file watches, once. With --json
+there is more: limits and the process.`,
 		Example: `  caddy comet status
   caddy comet status --socket /run/comet/publish/shop.sock --json`,
 		Args: cobra.NoArgs,

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -29,6 +30,19 @@ func PrintStatus(out io.Writer, s figures.Status, only string) error {
 				title = ""
 			}
 			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\n", kindOf(k.Dialect, k.Transport), h.Hub, k.Held, k.Parked, k.Opened)
+		}
+	}
+	title = "\nREFUSED FOR\tHUB\tREQUESTS"
+	for _, h := range s.Hubs {
+		for _, reason := range slices.Sorted(maps.Keys(h.Denied)) {
+			if h.Denied[reason] == 0 {
+				continue
+			}
+			if title != "" {
+				fmt.Fprintln(w, title)
+				title = ""
+			}
+			fmt.Fprintf(w, "%s\t%s\t%d\n", reason, h.Hub, h.Denied[reason])
 		}
 	}
 	title = "\nSTORE\tHUB\tBYTES\tERROR"
