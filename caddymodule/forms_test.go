@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/doctor"
 )
 
 // form is a way in which the native dialect answers.
@@ -310,6 +313,9 @@ func TestMaxHoldsIsForEveryForm(t *testing.T) {
 	}
 	if !strings.Contains(s.logs(), `"hub":"`+name+`","limit":1`) {
 		t.Error("no line names the hub and its limit")
+	}
+	if told := facts().Hubs; !slices.ContainsFunc(told, func(h doctor.Hub) bool { return h.Name == name && h.NoHolds == uint64(len(forms)+1) }) {
+		t.Errorf("the doctor is told %+v", told)
 	}
 	first.res.Body.Close()
 	held(t, name, "a", 0)

@@ -178,8 +178,10 @@ func facts() doctor.Facts {
 	}
 	owners := make(map[string]string)
 	for name, use := range a.uses {
+		stats, limits := use.hub.Stats(), use.limitsInForce()
 		f.Hubs = append(f.Hubs, doctor.Hub{
-			Name: name, MaxHolds: use.limitsInForce().Holds, Hold: use.settings.hold(), Heartbeat: use.settings.heartbeat(), Held: use.hub.Stats().Holds,
+			Name: name, MaxHolds: limits.Holds, MaxChannels: limits.Channels, Hold: use.settings.hold(), Heartbeat: use.settings.heartbeat(),
+			Held: stats.Holds, NoHolds: stats.Full.Holds, NoChannels: stats.Full.Channels,
 		})
 		for _, w := range use.watches {
 			owners[fmt.Sprint(name, "\x00", w.Glob, "\x00", w.What)] = w.Owner

@@ -21,11 +21,17 @@ type Process struct {
 
 // Hub is one hub's settings that matter here.
 type Hub struct {
-	Name      string        `json:"name"`
-	MaxHolds  int           `json:"max_holds"`
-	Hold      time.Duration `json:"hold"`
-	Heartbeat time.Duration `json:"heartbeat"`
-	Held      int           `json:"held"`
+	Name     string `json:"name"`
+	MaxHolds int    `json:"max_holds"`
+	// MaxChannels is 0 where the server does not tell.
+	MaxChannels int           `json:"max_channels,omitempty"`
+	Hold        time.Duration `json:"hold"`
+	Heartbeat   time.Duration `json:"heartbeat"`
+	Held        int           `json:"held"`
+	// NoHolds and NoChannels are how many were refused since these limits are what they
+	// are, for want of room.
+	NoHolds    uint64 `json:"no_holds,omitempty"`
+	NoChannels uint64 `json:"no_channels,omitempty"`
 }
 
 // Watch is one watch of files.

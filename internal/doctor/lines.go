@@ -69,6 +69,9 @@ func Limits(sys System, facts *Facts) (found []Finding) {
 	default:
 		found = append(found, fine("limits", "the server may have %d files open; max_holds is %d altogether", files, holds))
 	}
+	for _, h := range facts.Hubs {
+		found = append(found, h.full()...)
+	}
 	for _, s := range []struct {
 		name  string
 		least int
@@ -78,6 +81,22 @@ func Limits(sys System, facts *Facts) (found []Finding) {
 		if n, ok := sysctl(sys, s.name); ok && n < int64(s.least) {
 			found = append(found, smallSysctl.found(fmt.Sprintf("echo '%s = %d' >> /etc/sysctl.d/90-comet.conf && sysctl --system", s.name, s.least), s.name, n, s.least))
 		}
+	}
+	return found
+}
+
+// full says for which limits the hub has refused somebody.
+func (h *Hub) full() (found []Finding) {
+	hub, _, variables := strings.Cut(h.Name, "/")
+	if h.NoHolds > 0 {
+		found = append(found, hubFull.found(fmt.Sprintf("max_holds %d   # in the block of the hub %s; or raise its max_memory, if that decides", 2*h.MaxHolds, hub), h.Name, h.NoHolds, "max_holds", h.MaxHolds))
+	}
+	switch {
+	case h.NoChannels == 0:
+	case variables:
+		found = append(found, hubFull.found(fmt.Sprintf("keep 10m %d   # in the block of the doorbell line of the hub %s", 2*h.MaxChannels, hub), h.Name, h.NoChannels, "the count of keep", h.MaxChannels))
+	default:
+		found = append(found, hubFull.found(fmt.Sprintf("max_channels %d   # in the block of the hub %s; or raise its max_memory, if that decides", 2*h.MaxChannels, hub), h.Name, h.NoChannels, "max_channels", h.MaxChannels))
 	}
 	return found
 }

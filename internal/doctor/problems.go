@@ -32,6 +32,7 @@ var (
 	cannotTouch = problem{"touch", Fail, "php-cannot-write-where-the-server-watches", "no file can be made in %s as %s: %s"}
 
 	fewFiles    = problem{"limits", Warn, "too-few-descriptors", "the server may have %d files open, and max_holds is %d altogether"}
+	hubFull     = problem{"limits", Warn, "a-hub-is-full", "the hub %s has refused %d requests for want of room: %s is %d"}
 	smallSysctl = problem{"limits", Warn, "a-limit-of-the-kernel", "%s is %d, which is less than %d"}
 	workersBusy = problem{"php", Warn, "all-php-workers-are-busy", "all %d workers of the pool %s are busy, and %d requests wait"}
 	workersWere = problem{"php", Warn, "all-php-workers-are-busy", "the pool %s has reached its pm.max_children %d times since it began"}
@@ -74,7 +75,7 @@ var problems = []*problem{
 	&noLine, &sharedHub, &writeTimeout,
 	&noPublisher, &publisherDead, &publisherHost, &mayNotConnect, &mayNotPublish, &poolUnreachable, &poolForbidden,
 	&noDirectory, &cannotWrite, &cannotRead, &privateTmp, &polled, &watchError, &unseen, &cannotTouch,
-	&fewFiles, &smallSysctl, &workersBusy, &workersWere, &collects,
+	&fewFiles, &hubFull, &smallSysctl, &workersBusy, &workersWere, &collects,
 	&badURL, &noName, &refused, &noAnswer, &broken, &certName, &certUnknown, &certMissing, &certTime, &noTLS, &leadsAway, &login, &gateway, &notOurs, &otherServer, &twoServers,
 	&heldBack, &late, &oldHTTP, &noUpgrade, &cut, &proxyIP, &noForward, &plainPHP, &otherHost,
 	&sessionLock, &oneByOne,
