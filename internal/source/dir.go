@@ -49,6 +49,7 @@ type dir struct {
 	first    bool      // somebody waits for this look: it does not rest
 	links    map[string]struct{}
 	warned   warnings
+	views    []*view // of the look that is going on
 }
 
 // run looks whenever inotify or the time says so.
@@ -91,6 +92,8 @@ func (d *dir) look() time.Time {
 		views[i] = &view{d: d, w: w, now: now, wall: d.files.wall(now), first: !w.looked}
 		m.scan = m.scan || !w.looked
 	}
+	d.views = views
+	defer func() { d.views = nil }()
 	m.scan = m.scan || m.lost || !now.Before(d.nextScan)
 	if d.fs != nil && (m.self || m.scan && d.moved()) {
 		d.leave(views)
@@ -240,8 +243,14 @@ func (d *dir) stat(name string) (s sight, ok bool, err error) {
 	switch {
 	case err == nil:
 		d.warned.mended(name, causeOutside)
-		return d.sightOf(info), info.Mode().IsRegular(), nil
+		if !info.Mode().IsRegular() {
+			d.mended(name, "")
+			return d.sightOf(info), false, nil
+		}
+		d.mended(name, causeOutside)
+		return d.sightOf(info), true, nil
 	case errors.Is(err, fs.ErrNotExist):
+		d.mended(name, "")
 		return sight{}, false, nil
 	case link:
 		d.outside(now, name, err)

@@ -408,6 +408,9 @@ func TestUnreadableFileIsWarnedOfAndMended(t *testing.T) {
 		}
 		e.later(time.Second, want)
 		e.logs.expect(t, 1, "readable again")
+		if got := e.f.Status()[0].LastError; got != "" {
+			t.Errorf("the last error is %q", got)
+		}
 		e.later(time.Second)
 	}
 }

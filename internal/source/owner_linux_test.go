@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -40,6 +41,8 @@ func TestFilesOfTheOwnerAlone(t *testing.T) {
 				t.Errorf("another's file told %q", got)
 			}
 			theirs.logs.expect(t, 1, "belongs to another user than the watch's owner")
+			theirs.lastError("a.x belongs to " + userName(int64(os.Getuid())) + ", and the watch is for files of " + userName(int64(os.Getuid()+1)))
+			ours.lastError("")
 			theirs.logs.expect(t, 1, "chown -h "+userName(int64(os.Getuid()+1))+" "+theirs.path("a.x"))
 			// Swapped in between the look and the opening.
 			d := theirs.f.dirs[theirs.dir]
@@ -68,8 +71,10 @@ func TestAFileThatChangesHandsIsGoneAndComesBack(t *testing.T) {
 	r.sink.waitFor(t, "+a=one")
 	give("a.x", 2)
 	r.sink.waitFor(t, "-a")
+	r.lastError("a.x belongs to " + userName(2) + ", and the watch is for files of " + userName(1))
 	give("a.x", 1)
 	r.sink.waitFor(t, "+a=one")
+	r.lastError("")
 	r.logs.expect(t, 1, "chown -h daemon "+r.path("a.x"))
 	must(0, os.Remove(r.path("a.x")))
 	r.sink.waitFor(t, "-a")
@@ -84,4 +89,65 @@ func TestAFileThatChangesHandsIsGoneAndComesBack(t *testing.T) {
 		t.Errorf("told %q", got)
 	}
 	r.logs.expect(t, 1, "/link.x")
+	r.lastError("link.x belongs to " + userName(2) + ", and the watch is for files of " + userName(1))
+	must(0, os.Remove(r.path("link.x")))
+	must(0, os.Remove(r.path("b.x")))
+	r.sink.waitFor(t, "-b")
+	r.lastError("")
+}
+
+// lastError checks what is said to be wrong with the watch.
+func (r *real) lastError(want string) {
+	r.t.Helper()
+	if got := r.f.Status()[0].LastError; (got == "") != (want == "") || !strings.HasSuffix(got, want) {
+		r.t.Errorf("the last error is %q, want %q", got, want)
+	}
+}
+
+// TestWhatIsRefusedIsTheLastError until it is mended or gone, beside what else is wrong.
+func TestWhatIsRefusedIsTheLastError(t *testing.T) {
+	const leaves = " is a symlink that leaves the directory, and is not followed"
+	r := newReal(t, t.TempDir(), Config{manual: true})
+	r.ownedBy(os.Getuid(), "*.x", Touches)
+	r.write("fine.x", "")
+	wants := func(want string) {
+		t.Helper()
+		r.f.lookAll()
+		r.lastError(want)
+	}
+	wants("")
+	link := func(name string) { must(0, os.Symlink("/etc/passwd", r.path(name))) }
+	remove := func(name string) { must(0, os.Remove(r.path(name))) }
+	link("a.x")
+	link("other.y") // which is for nobody
+	wants("a.x" + leaves)
+	link("b.x")
+	wants("b.x" + leaves)
+	remove("a.x")
+	wants("b.x" + leaves)
+	remove("b.x")
+	wants("")
+	link("c.x")
+	wants("c.x" + leaves)
+	remove("c.x")
+	r.write("c.x", "its own")
+	wants("")
+	link("d.x")
+	wants("d.x" + leaves)
+	remove("d.x")
+	must(0, os.Mkdir(r.path("d.x"), 0o755))
+	wants("")
+	for i := range 2 * maxFaults {
+		link(strconv.Itoa(i) + ".x")
+	}
+	r.f.lookAll()
+	for i := range 2*100 - 1 {
+		remove(strconv.Itoa(i) + ".x")
+	}
+	r.f.lookAll()
+	wants(strconv.Itoa(2*maxFaults-1) + ".x" + leaves) // there was no room for it at first
+	must(0, os.Rename(r.dir, r.dir+".away"))
+	wants("no such file or directory")
+	must(0, os.Mkdir(r.dir, 0o755))
+	wants("")
 }

@@ -72,6 +72,12 @@ func (d *dir) scan(views []*view, m mail) error {
 		}
 	}
 	d.warned.forget(listed)
+	for _, v := range views {
+		v.w.forget(func(f fault) bool {
+			_, there := listed[f.name]
+			return !there && f.name != "."
+		})
+	}
 	d.plan(time.Since(began))
 	return nil
 }

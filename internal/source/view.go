@@ -159,6 +159,7 @@ func (v *view) foreign(name string, s sight) bool {
 	}
 	if s.owner == v.w.owner {
 		v.d.warned.mended(name, causeForeign)
+		v.w.mend(name, causeForeign)
 		return false
 	}
 	v.d.foreign(v, name, s.owner)

@@ -88,7 +88,7 @@ func (d *dir) unreadable(v *view, name string, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	v.w.fail(err.Error())
+	v.w.fail(name, causeUnreadable, err.Error())
 	if !d.warned.once(v.now, name, causeUnreadable) {
 		return
 	}
@@ -103,8 +103,8 @@ func (d *dir) unreadable(v *view, name string, err error) {
 }
 
 func (d *dir) readable(v *view, name string) {
+	v.w.mend(name, causeUnreadable)
 	if d.warned.mended(name, causeUnreadable) {
-		v.w.fail("")
 		d.logger().Info("watched file is readable again", zap.String("file", filepath.Join(d.path, name)))
 	}
 }
@@ -127,6 +127,11 @@ func (d *dir) tooLong(v *view, name string, limit int) {
 
 // outside warns of a symlink that is not followed.
 func (d *dir) outside(now time.Time, name string, err error) {
+	for _, v := range d.views {
+		if _, ok := v.w.watch.Channel(name); ok && !v.w.faulty(name, causeOutside) {
+			v.w.fail(name, causeOutside, filepath.Join(d.path, name)+" is a symlink that leaves the directory, and is not followed")
+		}
+	}
 	if d.warned.once(now, name, causeOutside) {
 		d.logger().Warn("watched name is a symlink that leaves the directory and is not followed; "+
 			"links must be relative and stay inside",
@@ -134,10 +139,20 @@ func (d *dir) outside(now time.Time, name string, err error) {
 	}
 }
 
+// mended says that a name has no such fault, or none at all for "".
+func (d *dir) mended(name, cause string) {
+	for _, v := range d.views {
+		v.w.mend(name, cause)
+	}
+}
+
 // foreign warns of a file of another user than the watch is for.
 func (d *dir) foreign(v *view, name string, owner int64) {
+	path := filepath.Join(d.path, name)
+	if !v.w.faulty(name, causeForeign) {
+		v.w.fail(name, causeForeign, path+" belongs to "+userName(owner)+", and the watch is for files of "+userName(v.w.owner))
+	}
 	if d.warned.once(v.now, name, causeForeign) {
-		path := filepath.Join(d.path, name)
 		d.logger().Warn("watched file belongs to another user than the watch's owner and is not read; "+
 			"have the owner write it, or change the watch's owner if it is the wrong one",
 			zap.String("file", path), zap.String("hub", v.w.key), zap.String("belongs_to", userName(owner)), zap.String("owner", userName(v.w.owner)),
@@ -169,7 +184,7 @@ func (d *dir) full(now time.Time) {
 // absent tells of a directory that cannot be entered, once per cause.
 func (d *dir) absent(now time.Time, ws []*watcher, err error) {
 	for _, w := range ws {
-		w.fail(err.Error())
+		w.fail(".", causeUnreadable, err.Error())
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -193,12 +208,12 @@ func (d *dir) absent(now time.Time, ws []*watcher, err error) {
 
 // present is the other half of absent.
 func (d *dir) present(ws []*watcher) {
+	for _, w := range ws {
+		w.mend(".", "")
+	}
 	if cause, ok := d.warned.said["."]; ok && cause != causeFull {
 		delete(d.warned.said, ".")
 		d.logger().Info("watched directory is there and readable")
-		for _, w := range ws {
-			w.fail("")
-		}
 	}
 }
 
