@@ -6,6 +6,7 @@
 #
 # Ports: COMET_DEMO_PORT (8080), COMET_DEMO_HTTPS_PORT (8443), COMET_DEMO_WITHOUT_PORT (8081),
 # COMET_DEMO_PUBLISH_PORT (2020), COMET_DEMO_STATUS_PORT (2021), COMET_DEMO_ADMIN_PORT (2019).
+# COMET_DEMO_BIND (127.0.0.1) is the address that both sites listen on; 0.0.0.0 lets other machines look.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,6 +20,7 @@ case ${1:-} in
 	;;
 esac
 
+given=$(compgen -e COMET_DEMO_ || true) # the names of what was set by whoever started this
 export COMET_DEMO_PORT=${COMET_DEMO_PORT:-8080}
 export COMET_DEMO_HTTPS_PORT=${COMET_DEMO_HTTPS_PORT:-8443}
 export COMET_DEMO_WITHOUT_PORT=${COMET_DEMO_WITHOUT_PORT:-8081}
@@ -37,12 +39,32 @@ die() {
 
 # --- What must be there ----------------------------------------------------------------------------------------------
 
+in_use() { # <port>
+	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+busy=()
+declare -A settings=() # for the command that would work: what was set, and another port for each that is in use
+for variable in $given; do
+	settings[$variable]=${!variable}
+done
 for name in PORT HTTPS_PORT WITHOUT_PORT PUBLISH_PORT STATUS_PORT ADMIN_PORT; do
 	variable=COMET_DEMO_$name
-	if (exec 3<>"/dev/tcp/127.0.0.1/${!variable}") 2>/dev/null; then
-		die "port ${!variable} is in use. Choose another: $variable=$((${!variable} + 1000)) make demo"
-	fi
+	in_use "${!variable}" || continue
+	busy+=("${!variable}")
+	other=$((${!variable} + 1000))
+	while in_use "$other" || [[ " ${settings[*]} " == *" $other "* ]]; do
+		other=$((other + 1))
+	done
+	settings[$variable]=$other
 done
+if ((${#busy[@]})); then
+	command=
+	for variable in $(printf '%s\n' "${!settings[@]}" | sort); do
+		command+="$variable=${settings[$variable]} "
+	done
+	die "in use: port ${busy[*]}. Choose others: ${command}make demo"
+fi
 
 integration/install.sh php
 command -v curl >/dev/null || integration/install.sh tools
@@ -303,6 +325,7 @@ Type   touch $COMET_RUN/customAlert.comet
        echo '{"text":"from a shell"}' >> $COMET_RUN/demo.jsonl
        curl -d '{"text":"from curl"}' -H 'Content-Type: application/json' $publish/orders
 
+Only this machine gets in. For others: COMET_DEMO_BIND=0.0.0.0 make demo
 Ctrl-C stops it all.
 TEXT
 
