@@ -170,7 +170,7 @@ func TestReadmeForFPM(t *testing.T) {
 		{"php-touch", "/comet.php/with/more?subscribed[news]=0", `^\{"s":1,"k":\{"news":\d+\}\}$`},
 		{"php-touch", "/comet.php?subscribed[news]=0", `^\{"s":1,"k":\{"news":\d+\}\}$`},
 		{"php-append", "/comet/orders", `"data":\{"id":42,"price":"9.90"\}`},
-		{"php-post", "/comet/orders", `"type":"sale","data":\{"id":42\}`},
+		{"php-post", "/comet/orders", `"type":"message","data":\{"id":42\}`},
 	} {
 		t.Run(way.page, func(t *testing.T) {
 			answered := make(chan string, 1)
