@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The users of Debian who play those of the page.
@@ -219,6 +220,30 @@ func TestAHostileTenantGetsNothing(t *testing.T) {
 			if out, err := h.as(hostForum, command); err == nil {
 				t.Errorf("%s: %s", command, out)
 			}
+		}
+	})
+	t.Run("the shop's PHP files in the opcache", func(t *testing.T) {
+		shop := filepath.Join(h.dir, "www", hostShop)
+		config := shop + "/config.php"
+		write(t, config, "<?php return '"+secret+"';")
+		write(t, shop+"/uses.php", "<?php echo require 'config.php';")
+		write(t, filepath.Join(h.dir, "www", hostForum, "steal.php"), "<?php var_dump(@include '"+config+"', function_exists('opcache_reset') && @opcache_reset());")
+		if err := os.Chown(config, int(asUser(t, hostShop).Uid), -1); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(config, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(config, time.Now(), time.Now().Add(-time.Hour)); err != nil { // what is new is not cached
+			t.Fatal(err)
+		}
+		for range 2 {
+			if out := h.must(hostForum, h.visit("shop.example", "/uses.php")); out != secret {
+				t.Fatalf("the shop's own page says %s", out)
+			}
+		}
+		if out := h.must(hostForum, h.visit("forum.example", "/steal.php")); out != "bool(false)\nbool(false)\n" {
+			t.Errorf("the forum's PHP gets %s", out)
 		}
 	})
 	if now := adminGet(t, h.home, "/comet/"+hostShop+"/"); now != before {
