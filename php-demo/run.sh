@@ -27,6 +27,7 @@ export COMET_DEMO_WITHOUT_PORT=${COMET_DEMO_WITHOUT_PORT:-8081}
 export COMET_DEMO_PUBLISH_PORT=${COMET_DEMO_PUBLISH_PORT:-2020}
 export COMET_DEMO_STATUS_PORT=${COMET_DEMO_STATUS_PORT:-2021}
 export COMET_DEMO_ADMIN_PORT=${COMET_DEMO_ADMIN_PORT:-2019}
+export COMET_DEMO_BIND=${COMET_DEMO_BIND:-127.0.0.1}
 with=http://127.0.0.1:$COMET_DEMO_PORT
 secure=https://localhost:$COMET_DEMO_HTTPS_PORT
 without=http://127.0.0.1:$COMET_DEMO_WITHOUT_PORT
@@ -325,9 +326,9 @@ Type   touch $COMET_RUN/customAlert.comet
        echo '{"text":"from a shell"}' >> $COMET_RUN/demo.jsonl
        curl -d '{"text":"from curl"}' -H 'Content-Type: application/json' $publish/orders
 
-Only this machine gets in. For others: COMET_DEMO_BIND=0.0.0.0 make demo
-Ctrl-C stops it all.
 TEXT
+[[ $COMET_DEMO_BIND != 127.0.0.1 ]] || echo "Only this machine gets in. For others, too: COMET_DEMO_BIND=0.0.0.0 make demo"
+echo "Ctrl-C stops it all."
 
 # "Restart this php-fpm" on the page ends the second one; everything else has to stay.
 while :; do
