@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,12 +35,15 @@ Run it as root, on the server: only then is it known what other users may do.
 It makes a file with a random name in each watched directory, on a channel that
 nobody follows, and removes it.
 
+With --hub it looks inside at one hub alone, and at what all share.
+
 Each finding has a line to type and a heading of docs/troubleshooting.md. The
 exit code is 0 where nothing is wrong, 1 for warnings and 2 for failures.`,
 		Example: `  caddy comet doctor
   caddy comet doctor https://example.com
   caddy comet doctor https://example.com --wait 35s --page /account.php
-  caddy comet doctor --json --php-user shop`,
+  caddy comet doctor --json --php-user shop
+  caddy comet doctor --hub shop`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: runDoctor,
 	}
@@ -60,6 +64,11 @@ const maxDoctorWait = maxVisit
 
 func runDoctor(cmd *cobra.Command, args []string) error {
 	fl := caddycmd.Flags{FlagSet: cmd.Flags()}
+	for _, name := range []string{"socket", "key-file"} {
+		if fl.String(name) != "" {
+			return fmt.Errorf("--%s is not for the doctor, who asks the admin endpoint: leave it out, or name that with --address", name)
+		}
+	}
 	wait := fl.Duration("wait")
 	if wait < time.Second || wait > maxDoctorWait {
 		return fmt.Errorf("--wait %s: from 1s to %s", wait, maxDoctorWait)
@@ -78,10 +87,13 @@ func runDoctor(cmd *cobra.Command, args []string) error {
 		places = append(places, "unix//run/caddy-comet/admin.sock", "unix//run/comet/admin/admin.sock")
 	}
 	running := findServer(places)
+	if err := running.knows(fl.String("hub")); err != nil {
+		return err
+	}
 	report.Add(running.findings(len(args) > 0)...)
 	if running.err == nil {
 		more, _ := cmd.Flags().GetStringArray("fpm-config")
-		running.examine(&report, fl.String("php-user"), more)
+		running.examine(&report, fl.String("hub"), fl.String("php-user"), more)
 	}
 	if status := fl.String("fpm-status"); status != "" {
 		report.Add(doctor.Status(status)...)
@@ -238,16 +250,34 @@ func errorOf(err error) string {
 	return err.Error()
 }
 
-// examine is all that is seen from inside.
-func (s *runningServer) examine(report *doctor.Report, phpUser string, poolFiles []string) {
-	here := doctor.Here()
+// knows reports that there is no such hub. "" is all of them.
+func (s *runningServer) knows(hub string) error {
+	if hub == "" || s.err != nil || slices.ContainsFunc(s.facts.Hubs, func(h doctor.Hub) bool { return h.Name == hub }) {
+		return nil
+	}
+	var known []string
+	for _, h := range s.facts.Hubs {
+		known = append(known, h.Name)
+	}
+	return noHubOf(hub, known)
+}
+
+// examine is all that is seen from inside, of one hub or of all for "".
+func (s *runningServer) examine(report *doctor.Report, hub, phpUser string, poolFiles []string) {
+	here, setup, facts := doctor.Here(), s.setup, &s.facts
+	if hub != "" {
+		setup, facts = setup.OfHub(hub), facts.OfHub(hub)
+	}
 	php := &doctor.PHP{Pools: doctor.Pools(here.FS(), poolFiles...), User: phpUser}
-	report.Add(doctor.Lines(s.setup, &s.facts)...)
-	report.Add(doctor.Publish(here, s.setup, &s.facts, php)...)
-	report.Add(doctor.Files(here, s.setup, &s.facts, php)...)
-	report.Add(doctor.Touch(here, s, s.setup, &s.facts, php)...)
-	report.Add(php.Check(here, s.setup, &s.facts)...)
-	report.Add(doctor.Limits(here, &s.facts)...)
+	if hub == "" || len(setup.Lines) > 0 { // of a hub there need not be a line
+		report.Add(doctor.Lines(setup, facts)...)
+	}
+	report.Add(doctor.Publish(here, setup, facts, php)...)
+	report.Add(doctor.Files(here, setup, facts, php)...)
+	report.Add(doctor.Touch(here, s, setup, facts, php)...)
+	report.Add(php.Check(here, setup, facts)...)
+	report.Add(doctor.Full(facts)...)
+	report.Add(doctor.Limits(here, &s.facts)...) // the machine's, which all hubs share
 }
 
 // visit is all that is seen from outside.

@@ -80,6 +80,39 @@ func TestTheDoctorIsContent(t *testing.T) {
 	}
 }
 
+// TestTheDoctorLooksAtOneHub alone, where one is named.
+func TestTheDoctorLooksAtOneHub(t *testing.T) {
+	shop, forum := unique("shop"), unique("forum")
+	s := start(t, "comet {\nhub "+shop+" {\nwatch DIR/shop/*.comet\nmax_holds 7\n}\nhub "+forum+" {\nwatch DIR/forum/*.comet\nmax_holds 20\n}\n}",
+		"http://SITE {\nbind 127.0.0.1\ncomet /shop/* {\nhub "+shop+"\n}\ncomet /ring/* doorbell {\nhub "+shop+"\n}\ncomet /forum/* {\nhub "+forum+"\n}\n}\nhttp://PUBLISH {\nbind 127.0.0.1\ncomet_publish "+forum+" {\nkey 0123456789abcdef\n}\n}")
+	address := "unix/" + s.dir + "/admin.sock"
+	for _, hub := range []string{shop, forum} {
+		r, _ := diagnosis(t, "--address", address, "--hub", hub)
+		other := map[string]string{shop: forum, forum: shop}[hub]
+		finds(t, r, "lines", doctor.OK, "in the hub "+hub+";", "")
+		finds(t, r, "publish", doctor.OK, "events come into the hub "+hub, "")
+		finds(t, r, "limits", doctor.OK, "max_holds is 27 altogether", "")
+		for _, f := range r.Findings {
+			for _, word := range []string{other, "/" + other[:5], s.publish} {
+				if strings.Contains(f.Seen, word) && (word != s.publish || hub == shop) {
+					t.Errorf("of %s it is said: %s", hub, f.Seen)
+				}
+			}
+		}
+	}
+	r, _ := diagnosis(t, "--address", address, "--hub", shop)
+	finds(t, r, "lines", doctor.OK, "in the hub "+shop+"/doorbell;", "")
+	for args, want := range map[string]string{
+		"--address " + address + " --hub nosuchhub":     "there is no hub \"nosuchhub\" in the running configuration",
+		"--address " + address + " --key-file keys":     "--key-file is not for the doctor",
+		"--socket /run/comet/publish/" + shop + ".sock": "--socket is not for the doctor",
+	} {
+		if out, errs, code := run(t, "", append([]string{"doctor"}, strings.Fields(args)...)...); code == 0 || !strings.Contains(errs, want) {
+			t.Errorf("%s: %d %q %q", args, code, out, errs)
+		}
+	}
+}
+
 // TestTheDoctorsPassOpensNothing but the channel of its own name.
 func TestTheDoctorsPassOpensNothing(t *testing.T) {
 	s := start(t, "", "http://SITE {\nbind 127.0.0.1\ncomet /comet/* {\ntoken 0123456789abcdef0123456789abcdef\n}\n}\nhttp://PUBLISH {\nbind 127.0.0.1\ncomet_publish\n}")

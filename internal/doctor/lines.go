@@ -69,9 +69,6 @@ func Limits(sys System, facts *Facts) (found []Finding) {
 	default:
 		found = append(found, fine("limits", "the server may have %d files open; max_holds is %d altogether", files, holds))
 	}
-	for _, h := range facts.Hubs {
-		found = append(found, h.full()...)
-	}
 	for _, s := range []struct {
 		name  string
 		least int
@@ -81,6 +78,14 @@ func Limits(sys System, facts *Facts) (found []Finding) {
 		if n, ok := sysctl(sys, s.name); ok && n < int64(s.least) {
 			found = append(found, smallSysctl.found(fmt.Sprintf("echo '%s = %d' >> /etc/sysctl.d/90-comet.conf && sysctl --system", s.name, s.least), s.name, n, s.least))
 		}
+	}
+	return found
+}
+
+// Full says which hubs have refused somebody for want of room.
+func Full(facts *Facts) (found []Finding) {
+	for _, h := range facts.Hubs {
+		found = append(found, h.full()...)
 	}
 	return found
 }
