@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 func init() {
@@ -260,7 +262,7 @@ func (a *App) http() *caddyhttp.App {
 	return app.(*caddyhttp.App)
 }
 
-func (a *App) hubNames() []string { return slices.Sorted(maps.Keys(a.Hubs)) }
+func (a *App) hubNames() []string { return slices.SortedFunc(maps.Keys(a.Hubs), figures.ByName) }
 
 // sharedHubs are the hubs that the generation mentions, in the order of their names. It
 // may be asked while the generation ends.
@@ -268,7 +270,7 @@ func (a *App) sharedHubs() []*sharedHub {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	shared := make([]*sharedHub, 0, len(a.uses))
-	for _, name := range slices.Sorted(maps.Keys(a.uses)) {
+	for _, name := range slices.SortedFunc(maps.Keys(a.uses), figures.ByName) {
 		shared = append(shared, a.uses[name].hub)
 	}
 	return shared

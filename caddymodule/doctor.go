@@ -264,7 +264,7 @@ func (s *runningServer) knows(hub string) error {
 
 // examine is all that is seen from inside, of one hub or of all for "".
 func (s *runningServer) examine(report *doctor.Report, hub, phpUser string, poolFiles []string) {
-	here, setup, facts := doctor.Here(), s.setup, &s.facts
+	here, setup, facts := doctor.Here(), s.setup.Ordered(), &s.facts
 	if hub != "" {
 		setup, facts = setup.OfHub(hub), facts.OfHub(hub)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,39 @@ func TestTheDoctorLooksAtOneHub(t *testing.T) {
 	} {
 		if out, errs, code := run(t, "", append([]string{"doctor"}, strings.Fields(args)...)...); code == 0 || !strings.Contains(errs, want) {
 			t.Errorf("%s: %d %q %q", args, code, out, errs)
+		}
+	}
+}
+
+// TestHubsHaveOneOrder wherever there is a list of them.
+func TestHubsHaveOneOrder(t *testing.T) {
+	prefix := unique("tenant") + "-"
+	var globals, site, want string
+	for _, n := range []string{"10", "2", "1"} {
+		globals += "hub " + prefix + n + " {\nwatch DIR/" + n + "/*.comet\nmax_holds 10\n}\n"
+		site += "comet /" + n + "/* {\nhub " + prefix + n + "\n}\n"
+		want = prefix + n + " " + want
+	}
+	s := start(t, "comet {\n"+globals+"}", "http://SITE {\nbind 127.0.0.1\n"+site+"}")
+	order := func(text string) (got string) {
+		for _, name := range regexp.MustCompile(regexp.QuoteMeta(prefix)+`\d+`).FindAllString(text, -1) {
+			if !strings.HasSuffix(got, name+" ") {
+				got += name + " "
+			}
+		}
+		return got
+	}
+	address := []string{"--address", "unix/" + s.dir + "/admin.sock"}
+	status, _, _ := run(t, "", append([]string{"status"}, address...)...)
+	_, several, _ := run(t, "", append([]string{"publish", "a"}, address...)...)
+	report, _ := diagnosis(t, address...)
+	seen := make(map[string]string)
+	for _, f := range report.Findings {
+		seen[f.Check] += f.Seen + "\n"
+	}
+	for what, text := range map[string]string{"hubs": strings.Split(status, "\n\n")[0], "which": several, "lines": seen["lines"], "publish": seen["publish"]} {
+		if got := order(text); got != want {
+			t.Errorf("%s: %s, want %s\n%s", what, got, want, text)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func statusOf(hubs []*sharedHub) figures.Status {
 		}
 	}
 	slices.SortFunc(s.Watches, func(a, b figures.Watch) int {
-		return cmp.Or(strings.Compare(a.Hub, b.Hub), strings.Compare(a.Glob, b.Glob), strings.Compare(a.What, b.What))
+		return cmp.Or(figures.ByName(a.Hub, b.Hub), figures.ByName(a.Glob, b.Glob), strings.Compare(a.What, b.What))
 	})
 	return s
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 	"github.com/caddy-comet/caddy-comet/internal/samples"
 )
 
@@ -138,7 +139,7 @@ func viewOf(view string, now time.Time, hubs []samples.Hub) *samples.Status {
 		}
 	}
 	slices.SortFunc(s.Watches, func(a, b samples.Watch) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Hub, b.Hub), strings.Compare(a.Glob, b.Glob), strings.Compare(a.What, b.What))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), figures.ByName(a.Hub, b.Hub), figures.ByName(a.Glob, b.Glob), strings.Compare(a.What, b.What))
 	})
 	if more := len(s.Watches) - samples.MaxWatches; more > 0 {
 		s.Watches, s.MoreWatches = s.Watches[:samples.MaxWatches], more

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 // didYouMean names the word that was probably meant, or all that there are.
 func didYouMean(word string, known []string) string {
-	slices.Sort(known)
+	slices.SortFunc(known, figures.ByName)
 	best, bestDistance := "", len(word)/2+1
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), k); d < bestDistance {

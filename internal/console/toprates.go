@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
@@ -117,7 +116,7 @@ func (t *Top) ordered() []figures.Hub {
 		case "events":
 			by = cmp.Compare(t.hubRate(b, published), t.hubRate(a, published))
 		}
-		return cmp.Or(by, strings.Compare(a.Hub, b.Hub))
+		return cmp.Or(by, figures.ByName(a.Hub, b.Hub))
 	})
 	return hubs
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -210,4 +211,26 @@ func TestPublishersAreTried(t *testing.T) {
 	finds(t, found, Fail, "the user shop may not connect to the socket /run/p.sock", "|0666")
 	finds(t, found, Warn, "runs as shop, who is not among those who may publish at /run/p.sock: forum", "user shop")
 	finds(t, found, Fail, "the publish endpoint /run/p.sock does not answer: no such file or directory", "journalctl")
+}
+
+// TestHubsHaveOneOrder in what the server tells and in its configuration.
+func TestHubsHaveOneOrder(t *testing.T) {
+	setup := &Setup{
+		Lines:      []Line{{Hub: "t10", Dialect: "b"}, {Hub: "t10", Dialect: "a"}, {Hub: "t2"}, {Hub: "t1"}},
+		Publishers: []Publisher{{Hub: "t10"}, {Hub: "t1"}, {Hub: "t2"}},
+		Sites:      []Site{{Hubs: []string{"t10"}}, {Hubs: []string{"t2"}}, {}},
+		Backends:   []string{"t10", "t2"},
+	}
+	facts := &Facts{Hubs: []Hub{{Name: "t10"}, {Name: "t2"}}, Watches: []Watch{{Hub: "t10"}, {Hub: "t2", Glob: "/b10"}, {Hub: "t2", Glob: "/b9"}}}
+	facts.Sort()
+	got := fmt.Sprint(setup.Ordered(), facts.Hubs[0].Name, facts.Watches[0].Glob, facts.Watches[2].Hub)
+	want := fmt.Sprint(&Setup{
+		Lines:      []Line{{Hub: "t1"}, {Hub: "t2"}, {Hub: "t10", Dialect: "b"}, {Hub: "t10", Dialect: "a"}},
+		Publishers: []Publisher{{Hub: "t1"}, {Hub: "t2"}, {Hub: "t10"}},
+		Sites:      []Site{{}, {Hubs: []string{"t2"}}, {Hubs: []string{"t10"}}},
+		Backends:   []string{"t2", "t10"},
+	}, "t2", "/b9", "t10")
+	if got != want || setup.Lines[0].Hub != "t10" {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
 }

@@ -3,6 +3,8 @@ package doctor
 import (
 	"slices"
 	"strings"
+
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 // isOf reports whether a hub is that one, or its event variables.
@@ -56,4 +58,16 @@ func (s *Setup) OfHub(name string) *Setup {
 		}
 	}
 	return one
+}
+
+// Ordered is the same in the order of the hubs' names, in which the facts are. Within a
+// hub the order is the configuration's.
+func (s *Setup) Ordered() *Setup {
+	one := *s
+	one.Lines, one.Publishers, one.Sites, one.Backends = slices.Clone(s.Lines), slices.Clone(s.Publishers), slices.Clone(s.Sites), slices.Clone(s.Backends)
+	slices.SortStableFunc(one.Lines, func(a, b Line) int { return figures.ByName(a.Hub, b.Hub) })
+	slices.SortStableFunc(one.Publishers, func(a, b Publisher) int { return figures.ByName(a.Hub, b.Hub) })
+	slices.SortStableFunc(one.Sites, func(a, b Site) int { return slices.CompareFunc(a.Hubs, b.Hubs, figures.ByName) })
+	slices.SortStableFunc(one.Backends, figures.ByName)
+	return &one
 }

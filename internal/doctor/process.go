@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 // ThisProcess is what we are.
@@ -37,8 +39,8 @@ func openFiles(limits io.Reader) uint64 {
 
 // Sort has hubs and watches in the order of their names.
 func (f *Facts) Sort() {
-	slices.SortFunc(f.Hubs, func(a, b Hub) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(f.Hubs, func(a, b Hub) int { return figures.ByName(a.Name, b.Name) })
 	slices.SortFunc(f.Watches, func(a, b Watch) int {
-		return cmp.Or(strings.Compare(a.Hub, b.Hub), strings.Compare(a.Glob, b.Glob), strings.Compare(a.What, b.What))
+		return cmp.Or(figures.ByName(a.Hub, b.Hub), figures.ByName(a.Glob, b.Glob), strings.Compare(a.What, b.What))
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/figures"
 )
 
 // How much a [Recorder] keeps for each view: the seconds of ten minutes and the
@@ -235,7 +237,7 @@ func (r *Recorder) Fill(s *Status, hubs []Hub) {
 	}
 	r.mu.Unlock()
 	hubs = slices.Clone(of(hubs, s.Hub))
-	slices.SortFunc(hubs, func(a, b Hub) int { return cmp.Or(cmp.Compare(b.Held, a.Held), strings.Compare(a.Hub, b.Hub)) })
+	slices.SortFunc(hubs, func(a, b Hub) int { return cmp.Or(cmp.Compare(b.Held, a.Held), figures.ByName(a.Hub, b.Hub)) })
 	for _, h := range hubs {
 		s.Held += h.Held
 		s.Parked += h.Parked
