@@ -15,12 +15,12 @@ import (
 	"syscall"
 )
 
-// what names the kind of thing that is asked, and the flag that names another.
+// what names the kind of thing that is asked, and the flags that name another.
 func (r *Remote) what() (kind, flag string) {
 	if r.Own {
 		return "the comet_publish", "--socket"
 	}
-	return "the admin endpoint", "--address"
+	return "the admin endpoint", "--address, or the configuration that has it with --config <Caddyfile>"
 }
 
 // explain says what to do about the most common failures.

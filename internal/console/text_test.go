@@ -159,7 +159,7 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 		err  error
 		want []string
 	}{
-		{admin, dialling(syscall.ECONNREFUSED), []string{"no server answers at the admin endpoint unix/" + socket, "is it running?", "--address"}},
+		{admin, dialling(syscall.ECONNREFUSED), []string{"no server answers at the admin endpoint unix/" + socket, "is it running?", "name it with --address, or the configuration that has it with --config <Caddyfile> ("}},
 		{publish, dialling(syscall.ENOENT), []string{"no server answers at the comet_publish " + socket, "--socket"}},
 		{publish, dialling(syscall.EACCES), []string{socket + " is of ", "with mode 0600, and you are ", "put \"sudo -u ", "\" in front of the command"}},
 		{gone, dialling(fs.ErrPermission), []string{": / is of root with mode "}},
