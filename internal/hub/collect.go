@@ -23,33 +23,33 @@ func (s *Sub) collectLocked() *Delivery {
 		return s.collectStampsLocked()
 	}
 	h := s.hub
-	gap := s.gap
 	var one [1][]*Event
 	lists := one[:0]
+	missing := uint64(0) // up to there, 0 for nothing
 	for i := range s.members {
 		m := &s.members[i]
-		found := m.ch.after(m.pos)
-		switch {
-		case s.all:
+		if s.all {
 			m.pos = m.ch.oldest(h.limits.HistoryCount)
-			found = m.ch.after(m.pos)
-		case m.pos < m.ch.floor:
-			gap = true
-			m.pos = m.ch.floor
 		}
-		if len(found) > 0 {
+		if found := m.ch.after(m.pos); len(found) > 0 {
 			lists = append(lists, found)
 		}
+		if m.pos < m.ch.floor {
+			missing = max(missing, m.ch.floor)
+		}
 	}
+	gap := s.gap
 	s.gap, s.all = false, false
-	if len(lists) == 0 && !gap {
+	if len(lists) == 0 && !gap && missing == 0 {
 		return nil
 	}
 	events, more := merge(lists)
 	cursor := s.cursorLocked()
+	cursor.Seq = max(cursor.Seq, missing)
 	if more {
 		cursor.Seq = events[len(events)-1].Seq
 	}
+	gap = gap || s.crossLocked(cursor.Seq)
 	var d *Delivery
 	if len(s.members) == 1 && !gap {
 		d = h.shareLocked(s.members[0].ch, events)
@@ -58,6 +58,17 @@ func (s *Sub) collectLocked() *Delivery {
 	}
 	s.moveLocked(d.Cursor.Seq)
 	return d
+}
+
+// crossLocked reports whether what is missing in a channel lies before seq, and behind
+// the subscription. What is kept before that, and does not fit a delivery, comes first.
+func (s *Sub) crossLocked(seq uint64) bool {
+	for i := range s.members {
+		if m := &s.members[i]; m.pos < m.ch.floor && m.ch.floor <= seq {
+			return true
+		}
+	}
+	return false
 }
 
 // cursorLocked is the position when nothing is left to deliver.
