@@ -153,6 +153,7 @@ func TestLinesOfFilesReachWhoFollows(t *testing.T) {
 	if err := syscall.Kill(f.s.PID(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	until(t, "each thread to stand still", func() bool { return stopped(t, f.s.PID()) })
 	// Equal ones that follow each other are not queued.
 	for i := range limit + 1000 {
 		mode := os.FileMode(0o644)
@@ -179,6 +180,23 @@ func TestLinesOfFilesReachWhoFollows(t *testing.T) {
 	}
 	f.write(500)()
 	f.end(faults.Law{})
+}
+
+// stopped reports whether all of a process is: a thread that is not yet reads on.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("no threads of %d: %v", pid, err)
+	}
+	for _, thread := range threads {
+		b, err := os.ReadFile(thread)
+		_, state, _ := strings.Cut(string(b), ") ")
+		if err == nil && !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 // TestLinesOfFilesOverRestarts: what is written while no server runs is no event, and
