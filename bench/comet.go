@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -147,6 +148,11 @@ func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	return do(client, req)
+}
+
+// do wants the answer 200.
+func do(client *http.Client, req *http.Request) ([]byte, error) {
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, err
@@ -154,9 +160,19 @@ func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error)
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %s", url, res.Status)
+		err = fmt.Errorf("%s answers %s: %s", req.URL, res.Status, b)
 	}
 	return b, err
+}
+
+// adminClient talks to a server's admin endpoint.
+func adminClient(s site) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", s.path("admin.sock"))
+		},
+	}}
 }
 
 // copyBinary gives each contender a file of its own: processes of one file

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -96,7 +94,7 @@ func (u *upheavals) reload(ctx context.Context, r *running) error {
 		req.Header.Set("Content-Type", "text/caddyfile")
 		req.Header.Set("Cache-Control", "must-revalidate") // also where nothing has changed
 		began := time.Now()
-		if err := do(client, req); err != nil {
+		if _, err := do(client, req); err != nil {
 			return err
 		}
 		u.add(reloadTime, r.name, ms(time.Since(began)))
@@ -114,7 +112,7 @@ func (u *upheavals) post(ctx context.Context, r *running) error {
 			return 0, err
 		}
 		began := time.Now()
-		err = do(client, req)
+		_, err = do(client, req)
 		return time.Since(began), err
 	}
 	var times []float64
@@ -163,7 +161,9 @@ func (u *upheavals) append(ctx context.Context, r *running) error {
 		}
 		return nil
 	})
-	u.add(lineRate, r.name, float64(u.lines)/time.Since(began).Seconds())
+	if err == nil {
+		u.add(lineRate, r.name, float64(u.lines)/time.Since(began).Seconds())
+	}
 	return err
 }
 
@@ -193,32 +193,10 @@ func (u *upheavals) restart(ctx context.Context, r *running) error {
 		}
 		return res.Body.Close()
 	})
-	u.add(startTime, r.name, ms(time.Since(began)))
+	if err == nil {
+		u.add(startTime, r.name, ms(time.Since(began)))
+	}
 	return err
 }
 
 func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
-
-// do wants the answer 200.
-func do(client *http.Client, req *http.Request) error {
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %s: %s", req.URL, res.Status, b)
-	}
-	return err
-}
-
-// adminClient talks to a server's admin endpoint.
-func adminClient(s site) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", s.path("admin.sock"))
-		},
-	}}
-}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -60,7 +61,10 @@ func TestWhoComesToAStartThatFailsIsAnswered(t *testing.T) {
 			_ = c.Close()
 			asked = true
 			go func() { answers <- get("http://" + s.site + "/comet/a?wait=0") }()
-			time.Sleep(50 * time.Millisecond) // if it has not come by then, nothing is tried
+			eventually(t, "the request waits for comet", func() bool {
+				all := make([]byte, 4<<20)
+				return strings.Contains(string(all[:runtime.Stack(all, true)]), "(*App).awaitReady")
+			})
 			return failed
 		}
 		err := caddy.Load(text, true)

@@ -45,7 +45,7 @@ func (a *App) onShutdown(ctx caddy.Context, comet bool) {
 	known, ok := a.servers[srv]
 	a.servers[srv] = known || comet
 	if comet && !known {
-		srv.RegisterConnContext(shakeAside)
+		srv.RegisterConnContext(welcome)
 	}
 	if ok {
 		return

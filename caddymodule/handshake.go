@@ -12,11 +12,12 @@ import (
 	"github.com/caddy-comet/caddy-comet/internal/park"
 )
 
-// shakeAside has the TLS handshake of a new connection done by a goroutine of its
-// own. It needs a stack twice as large as all that comes after it, and the
-// connection's goroutine, which is there as long as an HTTP/2 connection is, would
-// keep that. And what the kernel keeps for the connection is bounded. It is for [caddyhttp.Server.RegisterConnContext].
-func shakeAside(ctx context.Context, c net.Conn) context.Context {
+// welcome is for each new connection, by [caddyhttp.Server.RegisterConnContext]. It comes
+// in when it is its turn, what the kernel keeps for it is bounded, and a TLS handshake is
+// done by a goroutine of its own. That needs a stack twice as large as all that comes
+// after it, and the connection's goroutine, which is there as long as an HTTP/2
+// connection is, would keep it.
+func welcome(ctx context.Context, c net.Conn) context.Context {
 	newcomers.yield()
 	park.Bound(c)
 	conn, ok := c.(*tls.Conn)

@@ -24,7 +24,7 @@ func shaken(t *testing.T, timeout time.Duration, hello func(context.Context)) *h
 		_, _ = io.WriteString(w, r.Proto)
 	}))
 	s.EnableHTTP2 = true
-	s.Config.ConnContext = shakeAside
+	s.Config.ConnContext = welcome
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Config.ReadHeaderTimeout = timeout
 	s.TLS = &tls.Config{GetConfigForClient: func(info *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -117,7 +117,7 @@ func TestAPanicInAHandshakeEndsOneConnection(t *testing.T) {
 func TestPlainConnectionsAreLeftAlone(t *testing.T) {
 	c, _ := net.Pipe()
 	defer c.Close()
-	if ctx := t.Context(); shakeAside(ctx, c) != ctx {
+	if ctx := t.Context(); welcome(ctx, c) != ctx {
 		t.Error("the context is another one")
 	}
 }

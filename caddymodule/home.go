@@ -122,7 +122,7 @@ func hooks(srv *caddyhttp.Server, field string) (others int) {
 }
 
 // ownHooks are those that this module leaves with a server.
-var ownHooks = []uintptr{reflect.ValueOf(shakeAside).Pointer(), reflect.ValueOf(rememberPeer).Pointer()}
+var ownHooks = []uintptr{reflect.ValueOf(welcome).Pointer(), reflect.ValueOf(rememberPeer).Pointer()}
 
 // Return has the server go on with a connection, or the one that has come after
 // it.
