@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -170,7 +171,7 @@ func (r *running) start(ctx context.Context, target load.Target) error {
 	if r.server, err = start(cmd, r.path("output.log")); err != nil {
 		return err
 	}
-	err = r.server.until(ctx, r.name, func() error { _, err := r.held(ctx, r.site); return err })
+	err = r.server.until(ctx, r.name, func() error { return r.ready(ctx) })
 	if err != nil {
 		return err
 	}
@@ -180,6 +181,19 @@ func (r *running) start(ctx context.Context, target load.Target) error {
 	}
 	r.visitors, err = load.Start(ctx, target)
 	return err
+}
+
+// ready fails until the server tells how it is and lets visitors in: Caddy's admin
+// endpoint is there before its sites are.
+func (r *running) ready(ctx context.Context) error {
+	if _, err := r.held(ctx, r.site); err != nil {
+		return err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", r.plain)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // stopAll ends servers and visitors. The visitors go first: whoever ends a

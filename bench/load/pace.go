@@ -20,12 +20,12 @@ func (l *Load) Paced(p Pace, r *Report) error {
 		return err
 	}
 	l.post.posting = nil
+	began := l.begin() // before the ticker, whose ticks are else a little too early
 	var err error
 	if l.ticker, err = l.loop.tick(p.step(), tickerIndex); err != nil {
 		return err
 	}
 	defer l.ticker.stop()
-	began := l.begin()
 	paced := paced{Load: l, pace: p, owed: make([]owed, l.target.Channels)}
 	last := began.Add(p.For)
 	for now := began; now.Before(last) || paced.pending > 0 && now.Before(last.Add(patience)); now = time.Now() {
