@@ -17,6 +17,7 @@ var newcomers yielding
 type yielding struct {
 	// ahead is how many may come before the next yields.
 	ahead atomic.Int64
+	porch porch
 }
 
 // leastRate is how many come in a second, for each processor, however busy it is.
@@ -28,7 +29,7 @@ func (y *yielding) yield() {
 		return
 	}
 	began := time.Now()
-	runtime.Gosched()
+	y.porch.wait()
 	took := time.Since(began)
 	y.ahead.Store(int64(took * time.Duration(leastRate*runtime.GOMAXPROCS(0)) / time.Second))
 }

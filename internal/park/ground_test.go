@@ -38,7 +38,8 @@ type way struct {
 func ways() []way {
 	all := []way{{"goroutines", newSleeper, false, false}}
 	if watchesSockets {
-		all = append(all, way{"sockets", newWatch, true, false}, way{"own sockets", newWatch, true, true})
+		all = append(all, way{"sockets", newWatch, true, false}, way{"own sockets", newWatch, true, true},
+			way{"own sockets, in a crowd", newCrowdedWatch, true, true})
 	}
 	return all
 }

@@ -42,6 +42,9 @@ type watch interface {
 	add(*Conn) error
 	// remove ends it. The socket is open still.
 	remove(*Conn)
+	// yield lets others run first. It comes before each wait, and before anybody wakes
+	// from it.
+	yield()
 	// wait sleeps until something happens, the moment comes, or somebody wakes
 	// it, and has the loop hear what happened. 0 is no moment, a past one does not
 	// sleep.
@@ -138,6 +141,7 @@ func (l *loop) run() {
 	var rung []*Conn
 	var results []result
 	for {
+		l.watch.yield()
 		l.watch.wait(l.sleep())
 
 		l.mu.Lock()

@@ -11,6 +11,7 @@ func newSleeper(*loop) (watch, error) { return &sleeper{bell: make(chan struct{}
 func (*sleeper) add(*Conn) error { return nil }
 func (*sleeper) remove(*Conn)    {}
 func (*sleeper) close()          {}
+func (*sleeper) yield()          {}
 
 func (s *sleeper) wait(until Moment) {
 	if until == 0 {

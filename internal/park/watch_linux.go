@@ -25,6 +25,11 @@ type epoll struct {
 	ready [maxReady]unix.EpollEvent
 	// heard is how many sockets were heard of last.
 	heard int
+	crowd crowd
+	// dozing: the sleep that comes, or goes on, is a nap. Others look at it only while
+	// the loop is asleep.
+	dozing bool
+	nap    *sleeper
 }
 
 // bellSlot is the bell's among the connections' slots.
@@ -40,7 +45,7 @@ func newWatch(l *loop) (watch, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	e := &epoll{loop: l, fd: fd, bell: bell}
+	e := &epoll{loop: l, fd: fd, bell: bell, nap: &sleeper{bell: make(chan struct{}, 1)}}
 	if err := e.register(bell, bellSlot, unix.EPOLLIN); err != nil {
 		e.close()
 		return nil, err
@@ -64,7 +69,11 @@ func (e *epoll) remove(c *Conn) {
 // wait hears each socket once at most, so nothing here is of an earlier owner of
 // its slot: slots are given away elsewhere.
 func (e *epoll) wait(until Moment) {
-	e.gather(until)
+	if e.dozing {
+		until = e.doze(until)
+	} else {
+		e.gather(until)
+	}
 	n, err := unix.EpollWait(e.fd, e.ready[:], milliseconds(until))
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		panic("park: epoll_wait: " + err.Error()) // a mistake of ours
@@ -142,7 +151,13 @@ func milliseconds(until Moment) int {
 
 var one = []byte{1, 0, 0, 0, 0, 0, 0, 0}
 
-func (e *epoll) wake() { _, _ = unix.Write(e.bell, one) }
+func (e *epoll) wake() {
+	if e.dozing {
+		e.nap.wake()
+		return
+	}
+	_, _ = unix.Write(e.bell, one)
+}
 
 func (e *epoll) hush() {
 	var b [8]byte
