@@ -145,8 +145,13 @@ func (n *neighbour) beside(ctx context.Context, a *assault, r *running, situatio
 	return nil
 }
 
-// calmBound is how long a server may go on with an attack that is over.
-const calmBound = 30 * time.Second
+const (
+	// calmBound is how long a server may go on with an attack that is over.
+	calmBound = 30 * time.Second
+	// calmFor is how long it must have had nothing to do: what one tenant leaves it does
+	// a little at a time.
+	calmFor = 500 * time.Millisecond
+)
 
 // calm waits until the server has nothing to do any more.
 func (n *neighbour) calm(ctx context.Context, r *running) error {
@@ -155,7 +160,7 @@ func (n *neighbour) calm(ctx context.Context, r *running) error {
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, linger); err != nil {
+		if err := pause(ctx, calmFor); err != nil {
 			return err
 		}
 		if after, err := r.cpu(); err != nil || after-before <= tick {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/afero"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -46,7 +47,8 @@ type dir struct {
 	retry    time.Time // when to try inotify again
 	nextScan time.Time
 	rested   time.Time // when this look began, or went on after a rest
-	first    bool      // somebody waits for this look: it does not rest
+	effort   *rate.Limiter
+	first    bool // somebody waits for this look: it does not rest
 	links    map[string]struct{}
 	warned   warnings
 	views    []*view // of the look that is going on

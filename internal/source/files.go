@@ -190,7 +190,7 @@ func (f *Files) add(key string, w Watch, sink Sink) (*watcher, *dir, error) {
 }
 
 func (f *Files) newDir(path string) *dir {
-	d := &dir{files: f, path: path, base: filepath.Base(path), done: make(chan struct{})}
+	d := &dir{files: f, path: path, base: filepath.Base(path), effort: newEffort(), done: make(chan struct{})}
 	d.inbox.wake = make(chan struct{}, 1)
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.notify = f.notify

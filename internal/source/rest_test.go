@@ -16,11 +16,11 @@ func TestWhoWorksWithoutAPauseRests(t *testing.T) {
 		{worked: shift - 1},
 		{worked: shift, rests: shift},
 		{worked: 3 * shift, rests: 3 * shift},
-		{worked: time.Second, rests: longestRest},
+		{worked: time.Second, rests: longestShift},
 		{worked: time.Second, first: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			d := &dir{files: &Files{}, ctx: context.Background(), rested: time.Now(), first: c.first}
+			d := &dir{files: &Files{}, ctx: context.Background(), effort: newEffort(), rested: time.Now(), first: c.first}
 			time.Sleep(c.worked)
 			began := time.Now()
 			d.rest()
@@ -34,10 +34,37 @@ func TestWhoWorksWithoutAPauseRests(t *testing.T) {
 	}
 }
 
+// TestWhoAlwaysWorksHasAFifthOfAProcessor, and half of one for a while before.
+func TestWhoAlwaysWorksHasAFifthOfAProcessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dir{files: &Files{}, ctx: context.Background(), effort: newEffort(), rested: time.Now()}
+		work := func(most time.Duration) (worked, took time.Duration) {
+			began := time.Now()
+			for ; worked < most; worked += shift {
+				time.Sleep(shift)
+				d.rest()
+			}
+			return worked, time.Since(began)
+		}
+		if worked, took := work(ahead); took != 2*worked {
+			t.Errorf("%s of work take %s at first", worked, took)
+		}
+		work(ahead) // what is left of it: some comes in while it works
+		if worked, took := work(10 * ahead); took < 4*worked || took > 6*worked {
+			t.Errorf("%s of work take %s in the end", worked, took)
+		}
+		d.rested = time.Now().Add(10 * ahead)
+		time.Sleep(10 * ahead)
+		if worked, took := work(ahead); took != 2*worked {
+			t.Errorf("%s of work take %s after a pause", worked, took)
+		}
+	})
+}
+
 // TestARestEndsWithItsDirectory, which somebody waits for.
 func TestARestEndsWithItsDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &dir{files: &Files{}, rested: time.Now()}
+		d := &dir{files: &Files{}, effort: newEffort(), rested: time.Now()}
 		d.ctx, d.cancel = context.WithCancel(context.Background())
 		time.Sleep(time.Second)
 		d.cancel()

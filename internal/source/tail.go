@@ -115,6 +115,7 @@ func (l *lines) pump(v *view, t *tail, f io.ReaderAt, s sight, end int64) error 
 			l.buf = append(l.buf, make([]byte, min(len(l.buf), limit+chunk))...)
 		}
 		free := l.buf[have:]
+		v.d.rest()
 		n, err := f.ReadAt(free[:min(int64(len(free)), end-pos)], pos)
 		if n == 0 {
 			if err == nil || errors.Is(err, io.EOF) {
