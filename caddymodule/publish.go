@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -66,6 +67,7 @@ type Publish struct {
 	app     *App
 	use     *hubUse
 	quota   *access.Quota
+	turns   atomic.Int32 // of those who wait for theirs
 	keyring access.Keyring
 	users   []uint32
 	// onlySockets: there are tenants and no key, so no port may publish.
@@ -207,7 +209,7 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		return nil
 	}
 	names := lastElement(r.URL.EscapedPath())
-	if status, err := p.ration(w.Header(), who, names); err != nil {
+	if status, err := p.ration(r.Context(), w.Header(), who, names); err != nil {
 		metrics().denied.WithLabelValues(p.use.hub.name, "rate").Inc()
 		writeError(w, status, err)
 		return nil
@@ -215,7 +217,7 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	p.app.awaitReady(r.Context())
 	e := endpoint{hub: p.use.hub, retire: p.app.retire, maxEvent: p.MaxEvent}
 	if isGrip(r.URL.EscapedPath()) {
-		e.more = func(events int) (int, error) { return p.rationEvents(w.Header(), who, events) }
+		e.more = func(events int) (int, error) { return p.rationEvents(r.Context(), w.Header(), who, events) }
 		e.grip(w, r)
 		return nil
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -61,16 +62,27 @@ func (p *Publish) readLimits() (err error) {
 	return nil
 }
 
+// A publisher who is over his rate waits for his turn, for so long at most, before he is
+// refused: who comes again at once, on a few connections, costs hardly anything then. Of
+// one endpoint so many wait at most.
+const (
+	maxTurn  = 50 * time.Millisecond
+	maxTurns = 100
+)
+
 // ration reports why a publisher may not come with that many channels now.
-func (p *Publish) ration(header http.Header, who access.Publisher, names string) (int, error) {
-	return p.rationEvents(header, who, strings.Count(names, ",")+1)
+func (p *Publish) ration(ctx context.Context, header http.Header, who access.Publisher, names string) (int, error) {
+	return p.rationEvents(ctx, header, who, strings.Count(names, ",")+1)
 }
 
-func (p *Publish) rationEvents(header http.Header, who access.Publisher, events int) (int, error) {
+func (p *Publish) rationEvents(ctx context.Context, header http.Header, who access.Publisher, events int) (int, error) {
 	if p.quota == nil || events == 0 {
 		return 0, nil
 	}
 	wait, err := p.quota.Take(who, events)
+	if err == nil && wait > 0 && p.awaitTurn(ctx, wait) {
+		wait, err = p.quota.Take(who, events)
+	}
 	if err != nil {
 		return http.StatusRequestEntityTooLarge, err
 	}
@@ -80,6 +92,20 @@ func (p *Publish) rationEvents(header http.Header, who access.Publisher, events 
 		return http.StatusTooManyRequests, fmt.Errorf("this publisher publishes faster than its rate; try again in %d s, or raise the rate of comet_publish", seconds)
 	}
 	return 0, nil
+}
+
+// awaitTurn waits, and reports whether that was for as long as it takes.
+func (p *Publish) awaitTurn(ctx context.Context, wait time.Duration) bool {
+	defer p.turns.Add(-1)
+	if p.turns.Add(1) > maxTurns {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(min(wait, maxTurn)):
+		return wait <= maxTurn
+	}
 }
 
 var rateText = regexp.MustCompile(`^([0-9]{1,7})/([smh])$`)
