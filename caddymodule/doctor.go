@@ -35,7 +35,8 @@ Run it as root, on the server: only then is it known what other users may do.
 It makes a file with a random name in each watched directory, on a channel that
 nobody follows, and removes it.
 
-With --hub it looks inside at one hub alone, and at what all share.
+With --hub it looks inside at one hub alone, and at what all share. With
+--quiet it prints only what is not fine, and how much is.
 
 Each finding has a line to type and a heading of docs/troubleshooting.md. The
 exit code is 0 where nothing is wrong, 1 for warnings and 2 for failures.`,
@@ -43,12 +44,14 @@ exit code is 0 where nothing is wrong, 1 for warnings and 2 for failures.`,
   caddy comet doctor https://example.com
   caddy comet doctor https://example.com --wait 35s --page /account.php
   caddy comet doctor --json --php-user shop
-  caddy comet doctor --hub shop`,
+  caddy comet doctor --hub shop
+  caddy comet doctor --quiet`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: runDoctor,
 	}
 	f := cmd.Flags()
 	f.Bool("json", false, "Print JSON")
+	f.BoolP("quiet", "q", false, "Print only what is not fine, and how much is")
 	f.Duration("wait", 5*time.Second, "How long a request is to be silent, to find what cuts it; 35s is a whole default hold")
 	f.StringArrayP("header", "H", nil, "A header for the requests to the site, as in \"Cookie: a=b\"")
 	f.String("php-user", "", "The user as whom PHP runs (default: what the pool files of php-fpm say)")
@@ -101,16 +104,17 @@ func runDoctor(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		running.visit(&report, args[0], header, wait, fl.String("page"), fl.String("cookie"))
 	}
-	return conclude(cmd, &report, fl.Bool("json"))
+	return conclude(cmd, &report)
 }
 
 // conclude prints the report and ends with its exit code.
-func conclude(cmd *cobra.Command, report *doctor.Report, asJSON bool) error {
+func conclude(cmd *cobra.Command, report *doctor.Report) error {
+	fl := caddycmd.Flags{FlagSet: cmd.Flags()}
 	var err error
-	if asJSON {
+	if fl.Bool("json") {
 		err = report.JSON(os.Stdout)
 	} else {
-		err = report.Print(color.Output, !color.NoColor)
+		err = report.Print(color.Output, !color.NoColor, fl.Bool("quiet"))
 	}
 	if err != nil {
 		return err

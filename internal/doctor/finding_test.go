@@ -28,7 +28,7 @@ func TestTheReportIsPrinted(t *testing.T) {
 	var r Report
 	r.Add(fine("lines", "well"), refused.found("one\ntwo", "evil\x1b[2J\u009b\u202e.example"))
 	var plain, coloured, machine strings.Builder
-	if err := r.Print(&plain, false); err != nil {
+	if err := r.Print(&plain, false, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"ok       lines        well\n", "FAIL     reach        nobody listens at evil[2J", "  one\n", "  two\n", "see docs/troubleshooting.md#nobody-listens\n", "1 fine, 0 warnings, 1 failures, 0 unknown"} {
@@ -39,8 +39,18 @@ func TestTheReportIsPrinted(t *testing.T) {
 	if strings.ContainsAny(plain.String(), "\x1b\u009b\u202e") {
 		t.Errorf("controls in %q", plain.String())
 	}
-	if err := r.Print(&coloured, true); err != nil || !strings.Contains(coloured.String(), "\x1b[31mFAIL") {
+	if err := r.Print(&coloured, true, false); err != nil || !strings.Contains(coloured.String(), "\x1b[31mFAIL") {
 		t.Errorf("%v %q", err, coloured.String())
+	}
+	var quiet strings.Builder
+	_, rest, _ := strings.Cut(plain.String(), "well\n")
+	if err := r.Print(&quiet, false, true); err != nil || quiet.String() != rest {
+		t.Errorf("%v %q", err, quiet.String())
+	}
+	quiet.Reset()
+	allFine := Report{[]Finding{fine("lines", "well")}}
+	if err := allFine.Print(&quiet, false, true); err != nil || quiet.String() != "1 fine, 0 warnings, 0 failures, 0 unknown\n" {
+		t.Errorf("%v %q", err, quiet.String())
 	}
 	if err := r.JSON(&machine); err != nil {
 		t.Fatal(err)

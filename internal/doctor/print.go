@@ -21,12 +21,15 @@ func (r *Report) JSON(w io.Writer) error {
 	}{r.Worst(), r})
 }
 
-// Print writes the report for people, with colours where they are wanted.
-func (r *Report) Print(w io.Writer, colours bool) error {
+// Print writes the report for people, with colours where they are wanted. If quiet, what
+// is fine is only counted.
+func (r *Report) Print(w io.Writer, colours, quiet bool) error {
 	var b strings.Builder
 	count := make(map[Verdict]int)
 	for _, f := range r.Findings {
-		count[f.Verdict]++
+		if count[f.Verdict]++; quiet && f.Verdict == OK {
+			continue
+		}
 		fmt.Fprintf(&b, "%s  %-12s %s\n", mark(f.Verdict, colours), f.Check, clean(f.Seen))
 		for line := range strings.Lines(f.Cure) {
 			fmt.Fprintf(&b, "%*s%s\n", cureIndent, "", paint(clean(line), colours, color.Bold))
@@ -35,7 +38,10 @@ func (r *Report) Print(w io.Writer, colours bool) error {
 			fmt.Fprintf(&b, "%*s%s\n", cureIndent, "", paint("see "+f.Page, colours, color.Faint))
 		}
 	}
-	fmt.Fprintf(&b, "\n%d fine, %d warnings, %d failures, %d unknown\n", count[OK], count[Warn], count[Fail], count[Unknown])
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "%d fine, %d warnings, %d failures, %d unknown\n", count[OK], count[Warn], count[Fail], count[Unknown])
 	_, err := io.WriteString(w, b.String())
 	return err
 }
