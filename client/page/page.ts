@@ -59,7 +59,7 @@ function say(state: string, text: string) {
 async function take(s: Status) {
 	latest = s;
 	if (s.tail) {
-		open(s.hubs.map((h) => h.hub).sort(), !!s.hub);
+		open(s.hubs.map((h) => h.hub), !!s.hub);
 	}
 	const past = spans.seconds, at = Date.parse(s.time) / 1000;
 	if (at - past.last > 5) {
