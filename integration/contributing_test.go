@@ -48,11 +48,8 @@ func TestADialectIsOneFileAndOneLine(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 
-	before := binary
-	binary = extended
-	defer func() { binary = before }()
 	listen, publish := port(t), port(t)
-	caddy(t, dir, "{\n\tauto_https off\n}\nhttp://127.0.0.1:"+listen+" {\n\tcomet /lines/* lines\n}\nhttp://127.0.0.1:"+publish+" {\n\tbind 127.0.0.1\n\tcomet_publish\n}\n")
+	serving(t, startProgram(t, nil, extended, dir, "{\n\tauto_https off\n}\nhttp://127.0.0.1:"+listen+" {\n\tcomet /lines/* lines\n}\nhttp://127.0.0.1:"+publish+" {\n\tbind 127.0.0.1\n\tcomet_publish\n}\n"))
 	res := ask(t, "http://127.0.0.1:"+listen+"/lines/orders")
 	defer res.Body.Close()
 	until(t, "the stream to be held", func() bool { return strings.Contains(adminGet(t, dir, "/comet/"), `"held":1`) })

@@ -188,6 +188,12 @@ func serving(t *testing.T, p *process) {
 
 func startCaddy(t *testing.T, user *syscall.Credential, dir, caddyfile string) *process {
 	t.Helper()
+	return startProgram(t, user, binary, dir, caddyfile)
+}
+
+// startProgram starts a Caddy, which need not be the one under test.
+func startProgram(t *testing.T, user *syscall.Credential, program, dir, caddyfile string) *process {
+	t.Helper()
 	file := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(caddyfile), 0o644); err != nil {
 		t.Fatal(err)
@@ -195,7 +201,7 @@ func startCaddy(t *testing.T, user *syscall.Credential, dir, caddyfile string) *
 	return startAs(t, user, []string{
 		"CADDY_ADMIN=unix/" + dir + "/admin.sock",
 		"XDG_DATA_HOME=" + dir + "/caddy-data", "XDG_CONFIG_HOME=" + dir + "/caddy-config", "HOME=" + dir,
-	}, binary, "run", "--config", file, "--adapter", "caddyfile")
+	}, program, "run", "--config", file, "--adapter", "caddyfile")
 }
 
 // adminGet reads a path of the admin endpoint that [caddy] configured.
