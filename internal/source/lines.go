@@ -162,7 +162,7 @@ func (l *lines) retire(v *view, t *tail) {
 	}
 	l.find(v, t)
 	l.drain(v, t)
-	t.until = v.now.Add(linger)
+	t.until = v.d.files.now().Add(linger) // the look may have begun long ago
 	l.lingering = append(l.lingering, t)
 	if len(l.lingering) > maxLingering {
 		l.end(v, l.lingering[0])

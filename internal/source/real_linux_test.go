@@ -376,6 +376,29 @@ func TestLastLineOfARotatedFileNeedsNoNewline(t *testing.T) {
 	r.sink.expect(t, "+log=two")
 }
 
+// TestAFileThatIsRotatedDuringALongLookLingersAsLong as any other.
+func TestAFileThatIsRotatedDuringALongLookLingersAsLong(t *testing.T) {
+	now, slow := time.Now(), 0
+	r := newReal(t, t.TempDir(), Config{manual: true, now: func() time.Time {
+		if slow > 0 {
+			slow--
+			now = now.Add(linger)
+		}
+		return now
+	}})
+	r.add("log", Lines)
+	r.append("log", "one\n")
+	r.f.lookAll()
+	must(0, os.Rename(r.path("log"), r.path("log.1")))
+	slow = 2 // steps of this look take so long: its beginning, and its first stat
+	r.f.lookAll()
+	r.f.lookAll()
+	r.append("log.1", "two\n") // by a writer that has it open
+	now = now.Add(lingerCheck)
+	r.f.lookAll()
+	r.sink.expect(t, "+log=one", "+log=two")
+}
+
 func TestReloadKeepsItsPlaceUnderAppends(t *testing.T) {
 	onDisks(t, func(t *testing.T, r *real) {
 		const n = 2000
