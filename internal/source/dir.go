@@ -46,7 +46,8 @@ type dir struct {
 	why      string
 	retry    time.Time // when to try inotify again
 	nextScan time.Time
-	rested   time.Time // when this look began, or went on after a rest
+	rested   time.Time     // when this look began, or went on after a rest
+	rests    time.Duration // all that it ever rested
 	effort   *rate.Limiter
 	first    bool // somebody waits for this look: it does not rest
 	links    map[string]struct{}

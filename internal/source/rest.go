@@ -23,7 +23,8 @@ func newEffort() *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(share*float64(time.Second)), int(ahead))
 }
 
-// rest is called between two files of a look, and within long ones. Who always has
+// rest is called between two files of a look, within long ones, and after much was
+// handed over. Who always has
 // something to look at rests as long as he works, and if that goes on for longer than
 // a burst of news does, four times as long. So a directory in which a hundred thousand
 // files change without end takes no more than a fifth of a processor, and nobody waits
@@ -42,4 +43,5 @@ func (d *dir) rest() {
 	case <-time.After(max(worked, d.effort.ReserveN(now, int(worked)).DelayFrom(now))):
 	}
 	d.rested = time.Now()
+	d.rests += d.rested.Sub(now)
 }

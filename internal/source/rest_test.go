@@ -2,9 +2,12 @@ package source
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-comet/caddy-comet/internal/hub"
 )
 
 // TestWhoWorksWithoutAPauseRests as long as he worked, within bounds.
@@ -59,6 +62,52 @@ func TestWhoAlwaysWorksHasAFifthOfAProcessor(t *testing.T) {
 			t.Errorf("%s of work take %s after a pause", worked, took)
 		}
 	})
+}
+
+// slowSink takes its time.
+type slowSink struct {
+	Sink
+	each time.Duration
+}
+
+func (s slowSink) Publish([]hub.Draft) { time.Sleep(s.each) }
+
+// TestWhoHandsMuchOverRests, also where it was read at one go; a few lines have no rest.
+// And what a scan rests does not put the next one off.
+func TestWhoHandsMuchOverRests(t *testing.T) {
+	const batches, each = 3, 4 * shift
+	for _, c := range []struct {
+		name         string
+		lines, works int
+		rests        bool
+	}{
+		{"many", batches * maxBatch, batches, true},
+		{"few", 2, 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t)
+				e.f.noInotify = true
+				must(0, e.f.Add("hub", must(ParseWatch("/d/*.l", string(Lines))), slowSink{e.sink, each}))
+				e.append("a.l", strings.Repeat("x\n", c.lines))
+				work := time.Duration(c.works) * each
+				took := work
+				if c.rests {
+					took *= 2
+				}
+				e.f.manual = false // it would not rest
+				began := time.Now()
+				e.f.lookAll()
+				if got := time.Since(began); got != took {
+					t.Errorf("%s of work take %s, not %s", work, got, took)
+				}
+				if next, most := e.f.dirs["/d"].nextScan.Sub(e.now), max(e.f.poll, pollShare*work); next > most {
+					t.Errorf("after %s of work the next scan is %s away, more than %s", work, next, most)
+				}
+				e.f.manual = true
+			})
+		})
+	}
 }
 
 // TestARestEndsWithItsDirectory, which somebody waits for.

@@ -28,7 +28,7 @@ type entry struct {
 
 // scan looks at every file that somebody watches.
 func (d *dir) scan(views []*view, m mail) error {
-	began := time.Now()
+	began, rests := time.Now(), d.rests
 	names, err := d.list(views)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (d *dir) scan(views []*view, m mail) error {
 			return !there && f.name != "."
 		})
 	}
-	d.plan(time.Since(began))
+	d.plan(time.Since(began) - (d.rests - rests))
 	return nil
 }
 

@@ -85,7 +85,14 @@ func (v *view) flush() {
 			sink.Publish(out.drafts)
 		}
 	})
+	if len(out.drafts) >= manyDrafts {
+		v.d.rest()
+	}
 }
+
+// manyDrafts are those after which there is a rest: short lines are many in what is read
+// at one go, and to hand them over is more work than to read them.
+const manyDrafts = 256
 
 // defaultMaxEvent stands in for a sink without a limit: we do need one.
 const defaultMaxEvent = 1 << 20
