@@ -80,8 +80,8 @@ func (p *Publish) rationEvents(ctx context.Context, header http.Header, who acce
 		return 0, nil
 	}
 	wait, err := p.quota.Take(who, events)
-	if err == nil && wait > 0 && p.awaitTurn(ctx, wait) {
-		wait, err = p.quota.Take(who, events)
+	if err == nil && wait > 0 {
+		wait = p.awaitTurn(ctx, who, events, wait)
 	}
 	if err != nil {
 		return http.StatusRequestEntityTooLarge, err
@@ -94,18 +94,25 @@ func (p *Publish) rationEvents(ctx context.Context, header http.Header, who acce
 	return 0, nil
 }
 
-// awaitTurn waits, and reports whether that was for as long as it takes.
-func (p *Publish) awaitTurn(ctx context.Context, wait time.Duration) bool {
+// awaitTurn waits for a publisher's turn, or for as long as anybody does. It returns how
+// long there still is to wait, 0 if it was his turn.
+func (p *Publish) awaitTurn(ctx context.Context, who access.Publisher, events int, wait time.Duration) time.Duration {
 	defer p.turns.Add(-1)
 	if p.turns.Add(1) > maxTurns {
-		return false
+		return wait
 	}
+	wait, giveBack, _ := p.quota.TakeWithin(who, events, maxTurn) // Take would have refused it
 	select {
 	case <-ctx.Done():
-		return false
+		if giveBack != nil {
+			giveBack()
+		}
 	case <-time.After(min(wait, maxTurn)):
-		return wait <= maxTurn
+		if giveBack != nil {
+			return 0
+		}
 	}
+	return wait
 }
 
 var rateText = regexp.MustCompile(`^([0-9]{1,7})/([smh])$`)

@@ -60,23 +60,43 @@ func TestWhoIsOverHisRateWaitsForHisTurn(t *testing.T) {
 	}
 }
 
-// TestOneTurnIsOnePublishers: of many who wait for it.
+// TestOneTurnIsOnePublishers: many who wait come one behind the other, as many as do
+// within the time that is waited, and the others are not refused before. Who goes leaves
+// his turn to others.
 func TestOneTurnIsOnePublishers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &Publish{quota: access.NewQuota(access.Rate{Events: 100, Per: time.Second, Burst: 1})}
-		var taken atomic.Int64
+		var taken, refused atomic.Int64
+		ration := func(ctx context.Context) {
+			if status, _ := p.ration(ctx, http.Header{}, access.Publisher{}, "news"); status == 0 {
+				taken.Add(1)
+				return
+			}
+			refused.Add(1)
+		}
 		for range 20 {
-			go func() {
-				if status, _ := p.ration(t.Context(), http.Header{}, access.Publisher{}, "news"); status == 0 {
-					taken.Add(1)
-				}
-			}()
+			go ration(t.Context())
 		}
-		time.Sleep(10*time.Millisecond + 1)
+		expect := func(already, not int64) {
+			t.Helper()
+			synctest.Wait()
+			if taken.Load() != already || refused.Load() != not {
+				t.Errorf("%d of 20 are taken and %d refused, not %d and %d", taken.Load(), refused.Load(), already, not)
+			}
+		}
+		for turn := range int64(5) {
+			expect(1+turn, 0)
+			time.Sleep(10 * time.Millisecond)
+		}
+		expect(6, 14)
+
+		gone, cancel := context.WithCancel(t.Context())
+		go ration(gone)
 		synctest.Wait()
-		if n := taken.Load(); n != 2 {
-			t.Errorf("%d of 20 are taken in the time of two", n)
-		}
-		time.Sleep(time.Second)
+		cancel()
+		synctest.Wait()
+		go ration(t.Context())
+		time.Sleep(10 * time.Millisecond)
+		expect(7, 15)
 	})
 }

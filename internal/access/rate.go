@@ -48,8 +48,16 @@ func (e ErrNever) Error() string {
 // Take takes n events out of what a publisher may publish now. Where that is too
 // many, it takes nothing and says for how long to wait.
 func (q *Quota) Take(who Publisher, n int) (wait time.Duration, err error) {
+	wait, _, err = q.TakeWithin(who, n, 0)
+	return wait, err
+}
+
+// TakeWithin takes n events also where they may come so soon only: then the caller waits
+// for that long, or gives them back. Those who wait have turns one behind the other. It
+// has taken nothing where giveBack is nil.
+func (q *Quota) TakeWithin(who Publisher, n int, most time.Duration) (wait time.Duration, giveBack func(), err error) {
 	if n > q.rate.Burst {
-		return 0, ErrNever{n, q.rate.Burst}
+		return 0, nil, ErrNever{n, q.rate.Burst}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -60,8 +68,9 @@ func (q *Quota) Take(who Publisher, n int) (wait time.Duration, err error) {
 	}
 	now := time.Now()
 	reservation := limiter.ReserveN(now, n)
-	if wait = reservation.DelayFrom(now); wait > 0 {
+	if wait = reservation.DelayFrom(now); wait > most {
 		reservation.CancelAt(now)
+		return wait, nil, nil
 	}
-	return wait, nil
+	return wait, reservation.Cancel, nil
 }
