@@ -186,6 +186,7 @@ func (f *Files) add(key string, w Watch, sink Sink) (*watcher, *dir, error) {
 		first: make(chan struct{}), owner: w.owner(), kind: newKind(w.What, &f.descriptors),
 	}
 	in.watchers = append(in.watchers[:len(in.watchers):len(in.watchers)], added)
+	in.hurry = true
 	return added, d, nil
 }
 

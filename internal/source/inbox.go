@@ -14,6 +14,7 @@ type inbox struct {
 	path     string     // what inotify watches for us: the directory …
 	parent   string     // … or its parent
 	links    bool       // there are symlinks: any name's change may be one of a watched name
+	hurry    bool       // somebody waits for the next look, which is a new watch's first
 	mail
 	wake chan struct{}
 }
@@ -45,8 +46,15 @@ func (in *inbox) take() (ws, dead []*watcher, m mail) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	ws, dead, m = in.watchers, in.dead, in.mail
-	in.dead, in.mail = nil, mail{}
+	in.dead, in.mail, in.hurry = nil, mail{}, false
 	return ws, dead, m
+}
+
+// awaited reports whether somebody waits for the next look.
+func (in *inbox) awaited() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.hurry
 }
 
 // heardSelf is told that the directory itself was deleted or moved.

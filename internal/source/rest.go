@@ -35,7 +35,7 @@ func (d *dir) rest() {
 	}
 	now := time.Now()
 	worked := min(now.Sub(d.rested), longestShift)
-	if worked < shift {
+	if worked < shift || d.inbox.awaited() {
 		return
 	}
 	select {

@@ -110,6 +110,35 @@ func TestWhoHandsMuchOverRests(t *testing.T) {
 	}
 }
 
+// TestNobodyRestsBeforeAFirstLook: a reload waits for it.
+func TestNobodyRestsBeforeAFirstLook(t *testing.T) {
+	const batches, each = 10, 4 * shift
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		e.f.noInotify = true
+		must(0, e.f.Add("hub", must(ParseWatch("/d/*.l", string(Lines))), slowSink{e.sink, each}))
+		e.append("a.l", strings.Repeat("x\n", batches*maxBatch))
+		d := e.f.dirs["/d"]
+		d.inbox.post(func(m *mail) { m.scan = true })
+		e.f.manual = false // it would not rest
+		began := time.Now()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			d.look()
+		}()
+		time.Sleep(each + 1) // it rests
+		if _, _, err := e.f.add("hub", must(ParseWatch("/d/*.m", string(Lines))), e.sink); err != nil {
+			t.Fatal(err)
+		}
+		<-over
+		if took := time.Since(began); took != (batches+1)*each {
+			t.Errorf("%s of work take %s while somebody waits", batches*each, took)
+		}
+		e.f.manual = true
+	})
+}
+
 // TestARestEndsWithItsDirectory, which somebody waits for.
 func TestARestEndsWithItsDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
