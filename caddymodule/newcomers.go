@@ -30,6 +30,6 @@ func (y *yielding) yield() {
 	}
 	began := time.Now()
 	y.porch.wait()
-	took := time.Since(began)
+	took := min(time.Since(began), time.Second) // the process may have been stopped
 	y.ahead.Store(int64(took * time.Duration(leastRate*runtime.GOMAXPROCS(0)) / time.Second))
 }

@@ -24,11 +24,10 @@ func newEffort() *rate.Limiter {
 }
 
 // rest is called between two files of a look, within long ones, and after much was
-// handed over. Who always has
-// something to look at rests as long as he works, and if that goes on for longer than
-// a burst of news does, four times as long. So a directory in which a hundred thousand
-// files change without end takes no more than a fifth of a processor, and nobody waits
-// for longer than a shift until he is given it.
+// handed over. Who always has something to look at rests as long as he works, and if
+// that goes on for longer than a burst of news does, four times as long. So a directory
+// in which a hundred thousand files change without end takes no more than a fifth of a
+// processor, and nobody waits for longer than a shift until he is given it.
 func (d *dir) rest() {
 	if d.files.manual || d.first {
 		return
