@@ -523,6 +523,38 @@ if (hrtime(true) - $begin < 1e9) { echo json_encode([$comet->lastError(), $other
 	})
 }
 
+// TestCometPHPStopsWhereItIsToldTooMuch: whoever is over his rate waits before he is
+// refused, and a page must not wait often.
+func TestCometPHPStopsWhereItIsToldTooMuch(t *testing.T) {
+	t.Parallel()
+	dir := runDir(t)
+	cometPHP(t, dir)
+	var asked atomic.Int32
+	address := listenFor(t, "tcp", "127.0.0.1:0", func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			asked.Add(1)
+			_, _ = c.Write([]byte("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n\r\n{\"error\":\"slower\"}"))
+		}
+	})
+	// When the machine needs longer than the pause for that, it is tried again.
+	out := ""
+	for try := 0; out == "" && try < 10; try++ {
+		asked.Store(0)
+		out = runPHP(t, dir, strict+fmt.Sprintf(`$said = [];
+$begin = hrtime(true);
+for ($i = 0; $i < 3; $i++) {
+	$comet = new Comet('http://%s', ['timeout' => 30]);
+	$comet->publish('orders', 1);
+	$said[] = $comet->lastError();
+}
+if (hrtime(true) - $begin < 1e9) { echo json_encode($said, JSON_UNESCAPED_SLASHES); }`, address))
+	}
+	paused := `"not tried: less than a second ago http://` + address + ` took too long, or was told too much"`
+	if want := `["http://` + address + ` answered 429: slower",` + paused + "," + paused + "]"; out != want || asked.Load() != 1 {
+		t.Errorf("it asked %d times, and PHP says %s", asked.Load(), out)
+	}
+}
+
 // TestCometPHPTriesOnceMore when a connection is cut before the answer, as a
 // server that reloads may do: with the same ID, so that it happens once.
 func TestCometPHPTriesOnceMore(t *testing.T) {

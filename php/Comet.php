@@ -327,7 +327,7 @@ final class Comet
             throw new \RuntimeException($this->broken);
         }
         if (isset(self::$paused[$this->address]) && self::now() < self::$paused[$this->address]) {
-            throw new \RuntimeException("not tried: less than a second ago $this->address took too long");
+            throw new \RuntimeException("not tried: less than a second ago $this->address took too long, or was told too much");
         }
     }
 
@@ -446,6 +446,9 @@ final class Comet
         }
         $said = \json_decode(isset($parts[1]) ? $parts[1] : '', true);
         if ($status[1] !== '200') {
+            if ($status[1] === '429') { // and whoever is over his rate has waited before he was told
+                $this->pause();
+            }
             $why = isset($said['error']) && \is_string($said['error']) ? $said['error'] : 'nothing that says why';
             throw new \RuntimeException("$this->address answered $status[1]: $why");
         }
@@ -498,10 +501,16 @@ final class Comet
         return $answer;
     }
 
-    /** Gives up because of the time, for a while: a page that publishes often must not wait often. */
-    private function late($what)
+    /** Has nothing tried for a while: a page that publishes often must not wait often. */
+    private function pause()
     {
         self::$paused[$this->address] = self::now() + self::PAUSE;
+    }
+
+    /** Gives up because of the time, for a while. */
+    private function late($what)
+    {
+        $this->pause();
         throw new \RuntimeException("$what within " . \round($this->timeout * 1000) . ' ms');
     }
 
